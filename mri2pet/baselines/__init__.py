@@ -1,0 +1,1 @@
+"""Methods to compare with: controls that look at nothing, and other generators."""

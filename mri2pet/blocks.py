@@ -1,0 +1,340 @@
+"""Building blocks of the denoisers, in two or three dimensions.
+
+The first part holds the blocks of the published network, restated from its released
+code: double convolutions, a linear attention without norm or residual, and an MRI
+encoder that ends in one vector. The second part holds the blocks of `SpatialUNet`.
+
+Every block takes ``dims`` (2 or 3). Shape suffixes: B batch, C channel, E embedding,
+N voxels, D H W depth, height, width; a 2-D block has no D axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CONV = {2: nn.Conv2d, 3: nn.Conv3d}
+LINEAR_MODE = {2: "bilinear", 3: "trilinear"}
+MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
+
+
+def conv_nd(dims: int, *args, **kwargs) -> nn.Module:
+    """Build ``nn.Conv2d`` or ``nn.Conv3d`` by the number of dimensions."""
+    if dims not in CONV:
+        raise ValueError(f"dims must be 2 or 3; got {dims!r}")
+    return CONV[dims](*args, **kwargs)
+
+
+def time_code(t_B: Tensor, size: int = 256, period: float = 1000.0) -> Tensor:
+    """Sinusoidal code of the integer step, as released.
+
+    For i = 0 .. size/2 - 1 the frequency is ``period ** (-2 i / size)``; the code is
+    all sines, then all cosines.
+
+    Parameters
+    ----------
+    t_B : Tensor
+        Steps, shape (B,).
+    size : int
+        Length of the code, even.
+    period : float
+        Base of the frequencies.
+
+    Returns
+    -------
+    Tensor
+        float32, shape (B, size).
+
+    Examples
+    --------
+    >>> time_code(torch.tensor([0, 7])).shape
+    torch.Size([2, 256])
+    """
+    if size % 2:
+        raise ValueError(f"size of the time code must be even; got {size}")
+    i = torch.arange(size // 2, device=t_B.device, dtype=torch.float32)
+    angle = t_B[:, None].float() * period ** (-2 * i / size)
+    return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+
+# -- blocks of the published network ---------------------------------------------
+
+
+class DoubleConv(nn.Module):
+    """Conv, GroupNorm(1), GELU, conv, GroupNorm(1); no activation at the end.
+
+    With ``residual=True`` (in == out channels) it returns ``GELU(x + block(x))``.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels in and out.
+    mid_channels : int, optional
+        Channels between the two convolutions; ``out_channels`` by default.
+    residual : bool
+        Add the input and apply GELU.
+    dims : int
+        2 or 3.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        mid_channels: int | None = None,
+        *,
+        residual: bool = False,
+        dims: int = 3,
+    ) -> None:
+        super().__init__()
+        if residual and in_channels != out_channels:
+            raise ValueError(
+                "a residual DoubleConv keeps its channels; "
+                f"got {in_channels} -> {out_channels}"
+            )
+        mid = out_channels if mid_channels is None else mid_channels
+        self.residual = residual
+        self.block = nn.Sequential(
+            conv_nd(dims, in_channels, mid, 3, padding=1, bias=False),
+            nn.GroupNorm(1, mid),
+            nn.GELU(),
+            conv_nd(dims, mid, out_channels, 3, padding=1, bias=False),
+            nn.GroupNorm(1, out_channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in, ...) to (B, out, ...)."""
+        return F.gelu(x + self.block(x)) if self.residual else self.block(x)
+
+
+class _Embed(nn.Module):
+    """One additive constant per channel from the embedding: Linear(SiLU(e))."""
+
+    def __init__(self, embed_dim: int, channels: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(embed_dim, channels)
+
+    def forward(self, x: Tensor, e_BE: Tensor) -> Tensor:
+        shift = self.linear(F.silu(e_BE))
+        return x + shift.view(*shift.shape, *(1,) * (x.ndim - 2))
+
+
+class Down(nn.Module):
+    """Max-pool 2, residual double conv, double conv, plus the embedding."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, embed_dim: int, *, dims: int = 3
+    ) -> None:
+        super().__init__()
+        self.pool = MAX_POOL[dims]
+        self.convs = nn.Sequential(
+            DoubleConv(in_channels, in_channels, residual=True, dims=dims),
+            DoubleConv(in_channels, out_channels, dims=dims),
+        )
+        self.embed = _Embed(embed_dim, out_channels)
+
+    def forward(self, x: Tensor, e_BE: Tensor) -> Tensor:
+        """Map (B, in, D, H, W) to (B, out, D/2, H/2, W/2)."""
+        return self.embed(self.convs(self.pool(x, 2)), e_BE)
+
+
+class Up(nn.Module):
+    """Linear upsampling (corners aligned), concatenation, two double convs, embedding.
+
+    ``in_channels`` counts the skip and the upsampled map together.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, embed_dim: int, *, dims: int = 3
+    ) -> None:
+        super().__init__()
+        self.mode = LINEAR_MODE[dims]
+        self.convs = nn.Sequential(
+            DoubleConv(in_channels, in_channels, residual=True, dims=dims),
+            DoubleConv(in_channels, out_channels, in_channels // 2, dims=dims),
+        )
+        self.embed = _Embed(embed_dim, out_channels)
+
+    def forward(self, x: Tensor, skip: Tensor, e_BE: Tensor) -> Tensor:
+        """Map x (B, c, D, H, W) and skip (B, s, 2D, 2H, 2W) to (B, out, 2D, 2H, 2W)."""
+        x = F.interpolate(x, scale_factor=2, mode=self.mode, align_corners=True)
+        return self.embed(self.convs(torch.cat([skip, x], dim=1)), e_BE)
+
+
+class LinearAttention(nn.Module):
+    """Linear attention over all voxels, as released.
+
+    The softmax is taken over k's voxels only; q is neither normalised nor scaled, and
+    there is no norm and **no residual**: the output replaces the input.
+    """
+
+    def __init__(
+        self, channels: int, *, heads: int = 4, head_dim: int = 32, dims: int = 3
+    ) -> None:
+        super().__init__()
+        self.heads = heads
+        inner = heads * head_dim
+        self.to_qkv = conv_nd(dims, channels, 3 * inner, 1, bias=False)
+        self.to_out = conv_nd(dims, inner, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, ...) to (B, C, ...)."""
+        batch, grid = x.shape[0], x.shape[2:]
+        qkv = self.to_qkv(x).reshape(batch, 3, self.heads, -1, grid.numel())
+        q, k, v = qkv.unbind(dim=1)
+        context = k.softmax(dim=-1) @ v.transpose(-1, -2)
+        out = context.transpose(-1, -2) @ q
+        return self.to_out(out.reshape(batch, -1, *grid))
+
+
+class MRIEncoder(nn.Module):
+    """The published MRI encoder: four conv stages and two linear layers to one vector.
+
+    Each stage is conv 3, ReLU, max-pool 2. ReLU and max-pool commute, so the pooling
+    comes first here: the same numbers from an eighth of the ReLU's work.
+
+    Parameters
+    ----------
+    mri_shape : sequence of int
+        Grid of the MRI, each axis at least 16.
+    embed_dim : int
+        Length of the vector.
+    """
+
+    CHANNELS = (1, 8, 16, 32, 64)
+
+    def __init__(self, mri_shape: Sequence[int], embed_dim: int = 256) -> None:
+        super().__init__()
+        mri_shape = tuple(mri_shape)
+        dims = len(mri_shape)
+        if min(mri_shape) < 16:
+            raise ValueError(f"the MRI encoder pools four times: {mri_shape} is too small")
+        voxels = 1
+        for n in mri_shape:
+            voxels *= n // 16
+        self.pool = MAX_POOL[dims]
+        self.convs = nn.ModuleList(
+            conv_nd(dims, a, b, 3, padding=1)
+            for a, b in zip(self.CHANNELS[:-1], self.CHANNELS[1:], strict=True)
+        )
+        self.linears = nn.Sequential(
+            nn.Linear(self.CHANNELS[-1] * voxels, embed_dim),
+            nn.ReLU(),
+            nn.Linear(embed_dim, embed_dim),
+        )
+
+    def forward(self, mri: Tensor) -> Tensor:
+        """Map (B, 1, D, H, W) to (B, E)."""
+        for conv in self.convs:
+            mri = F.relu(self.pool(conv(mri), 2))
+        return self.linears(mri.flatten(1))
+
+
+# -- blocks of SpatialUNet -------------------------------------------------------
+
+
+def space_to_depth(x: Tensor, factors: Sequence[int]) -> Tensor:
+    """Fold blocks of voxels into channels; nothing is lost.
+
+    Parameters
+    ----------
+    x : Tensor
+        Shape (B, C, ...), each axis divisible by its factor.
+    factors : sequence of int
+        One per spatial axis.
+
+    Returns
+    -------
+    Tensor
+        Shape (B, C * prod(factors), ...); `depth_to_space` is its inverse.
+
+    Examples
+    --------
+    >>> space_to_depth(torch.zeros(1, 1, 4, 6, 6), (1, 2, 2)).shape
+    torch.Size([1, 4, 4, 3, 3])
+    """
+    grid, dims = x.shape[2:], len(factors)
+    if len(grid) != dims or any(n % f for n, f in zip(grid, factors, strict=True)):
+        raise ValueError(f"grid {tuple(grid)} is not divisible by {tuple(factors)}")
+    split = [m for n, f in zip(grid, factors, strict=True) for m in (n // f, f)]
+    x = x.reshape(*x.shape[:2], *split)
+    order = [0, 1, *range(3, 3 + 2 * dims, 2), *range(2, 2 + 2 * dims, 2)]
+    x = x.permute(order)
+    return x.flatten(1, 1 + dims)
+
+
+def depth_to_space(x: Tensor, factors: Sequence[int]) -> Tensor:
+    """Unfold channels into blocks of voxels: the inverse of `space_to_depth`."""
+    dims = len(factors)
+    x = x.unflatten(1, (-1, *factors))
+    order = [0, 1]
+    for axis in range(dims):
+        order += [2 + dims + axis, 2 + axis]
+    x = x.permute(order)
+    for axis in range(dims):
+        x = x.flatten(2 + axis, 3 + axis)
+    return x
+
+
+class ResBlock(nn.Module):
+    """Pre-norm residual block with FiLM: the embedding scales and shifts the second norm.
+
+    The last convolution starts at zero, so a fresh block is its own shortcut.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        embed_dim: int,
+        *,
+        groups: int = 8,
+        dims: int = 3,
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(groups, in_channels)
+        self.conv1 = conv_nd(dims, in_channels, out_channels, 3, padding=1)
+        self.film = nn.Linear(embed_dim, 2 * out_channels)
+        self.norm2 = nn.GroupNorm(groups, out_channels)
+        self.conv2 = conv_nd(dims, out_channels, out_channels, 3, padding=1)
+        self.shortcut = (
+            nn.Identity()
+            if in_channels == out_channels
+            else conv_nd(dims, in_channels, out_channels, 1)
+        )
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias)
+
+    def forward(self, x: Tensor, e_BE: Tensor) -> Tensor:
+        """Map (B, in, ...) to (B, out, ...); ``e_BE`` is the activated embedding."""
+        film = self.film(e_BE)
+        film = film.view(*film.shape, *(1,) * (x.ndim - 2))
+        scale, shift = film.chunk(2, dim=1)
+        h = self.conv1(F.silu(self.norm1(x)))
+        h = self.norm2(h) * (1 + scale) + shift
+        return self.shortcut(x) + self.conv2(F.silu(h))
+
+
+class SelfAttention(nn.Module):
+    """Pre-norm multi-head self-attention over all voxels, with a residual."""
+
+    def __init__(self, channels: int, *, heads: int = 4, groups: int = 8) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(groups, channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.out = nn.Linear(channels, channels)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, ...) to (B, C, ...)."""
+        tokens = self.norm(x).flatten(2).transpose(1, 2)
+        q, k, v = self.qkv(tokens).unflatten(2, (3, self.heads, -1)).unbind(2)
+        q, k, v = (a.transpose(1, 2) for a in (q, k, v))
+        h = F.scaled_dot_product_attention(q, k, v)
+        h = self.out(h.transpose(1, 2).flatten(2))
+        return x + h.transpose(1, 2).reshape(x.shape)

@@ -1,0 +1,236 @@
+"""The command `mri2pet`: exit 0 done, 2 the user's mistake, 1 a failure of ours."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+EXIT_OK, EXIT_OURS, EXIT_USER = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run_command(options) or EXIT_OK
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            text = f"the disk is full ({error.filename or 'while writing'}); "
+            return _say(text + "free some space and run it again: nothing is lost")
+        return _say(f"{error.filename or ''}: {error.strerror or error}".lstrip(": "))
+    except ModuleNotFoundError as error:
+        return _say(
+            f"the library {error.name!r} is not installed; "
+            "`pip install mri2pet[book]` brings all of them"
+        )
+    except ValueError as error:
+        return _say(str(error))
+    except KeyboardInterrupt:
+        return _say("stopped; run it again to go on from there", EXIT_OURS)
+    except RuntimeError as error:
+        return _say(str(error), EXIT_OURS)
+
+
+def _say(text: str, status: int = EXIT_USER) -> int:
+    print("mri2pet: " + text.strip().replace("\n", "\n  "), file=sys.stderr)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mri2pet",
+        description="MRI-to-PET synthesis, its controls, and the book about them.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name, function, text, example):
+        command = commands.add_parser(
+            name,
+            help=text,
+            description=text,
+            epilog=f"example: {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.set_defaults(run_command=function)
+        return command
+
+    c = add(
+        "reproduce",
+        _reproduce,
+        "Run every stage and chapter of a profile and build the book.",
+        "mri2pet reproduce --profile smoke",
+    )
+    c.add_argument("--profile", default="smoke", help="name or YAML file")
+    c.add_argument("--run-dir", default="", help="instead of runs/<profile>")
+    c.add_argument("--data", default=None, help="a prepared store, not phantoms")
+    c.add_argument("--dry-run", action="store_true", help="print the plan, run nothing")
+    c.add_argument("--chapters", nargs="*", default=None, help="only these chapters")
+
+    c = add(
+        "stage",
+        _stage,
+        "Run one kind of stage of a run (and what it needs).",
+        "mri2pet stage pretrain --run runs/tutorial",
+    )
+    c.add_argument("name", help="cohort, style, pretrain, finetune, sample, evaluate")
+    c.add_argument("--run", required=True, help="run directory")
+    c.add_argument("--profile", default=None, help="needed when the directory is new")
+
+    c = add(
+        "phantom",
+        _phantom,
+        "Make a store of phantom people with MRI and PET.",
+        "mri2pet phantom people.zarr --subjects 20",
+    )
+    c.add_argument("out", help="folder of the store, must not exist")
+    c.add_argument("--subjects", type=int, required=True)
+    c.add_argument("--profile", default="smoke", help="gives grids, rho and seed")
+
+    c = add(
+        "synthesize",
+        _synthesize,
+        "Make a synthetic PET (SUVR) of a T1, in the T1's own space. The T1 must be "
+        "brain-extracted and lie in MNI orientation.",
+        "mri2pet synthesize t1.nii.gz --out pet.nii.gz --samples 4 "
+        "--uncertainty sd.nii.gz",
+    )
+    c.add_argument("t1", help="NIfTI file")
+    c.add_argument("--out", required=True, help="NIfTI file to write")
+    c.add_argument("--samples", type=int, default=1, help="PETs to average")
+    c.add_argument("--uncertainty", default=None, help="NIfTI of the SD over samples")
+    c.add_argument("--checkpoint", default=None, help="default: newest finished run's")
+    c.add_argument("--calls", type=int, default=None, help="network calls a sample")
+    c.add_argument("--seed", type=int, default=4)
+
+    c = add(
+        "figures",
+        _figures,
+        "Draw the figures and tables of a run again, without training.",
+        "mri2pet figures --run runs/smoke --only figure-2",
+    )
+    c.add_argument("--run", required=True, help="run directory")
+    c.add_argument("--only", default=None, help="name of one figure or table")
+
+    c = add(
+        "check",
+        _check,
+        "Compare the results of a run with the expected ones; exit 1 on drift.",
+        "mri2pet check --run runs/smoke",
+    )
+    c.add_argument("--run", required=True, help="run directory")
+    return parser
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    from mri2pet.report.reproduce import plan_lines, reproduce
+    from mri2pet.run import Run
+
+    if options.dry_run:
+        print("\n".join(plan_lines(options.profile, options.data)))
+        return EXIT_OK
+    run = Run.open(options.profile, options.run_dir, store=options.data)
+    reproduce(run, options.chapters)
+    return EXIT_OK
+
+
+def _stage(options: argparse.Namespace) -> int:
+    from mri2pet.run import Run
+    from mri2pet.stages.plan import STAGES
+
+    if options.name not in STAGES:
+        raise ValueError(f"stage {options.name!r}: expected one of {', '.join(STAGES)}")
+    if options.profile:
+        run = Run.open(options.profile, options.run)
+    else:
+        run = Run.reopen(options.run)
+    start = time.perf_counter()
+    STAGES[options.name](run)
+    print(f"{options.name}: {time.perf_counter() - start:.1f} s")
+    return EXIT_OK
+
+
+def _phantom(options: argparse.Namespace) -> int:
+    from mri2pet.cohort.phantom import make_cohort
+    from mri2pet.config import load_profile
+
+    if options.subjects < 4:
+        raise ValueError(f"--subjects is {options.subjects}: expected at least 4")
+    out = Path(options.out)
+    if out.exists():
+        raise ValueError(f"{out}: exists already; choose another folder")
+    profile = load_profile(options.profile)
+    part = max(1, options.subjects // 5)
+    make_cohort(
+        out,
+        grid_mri=profile.grids.mri,
+        grid_pet=profile.grids.pet,
+        unpaired=0,
+        labelled=0,
+        train=options.subjects - 2 * part,
+        val=part,
+        test=part,
+        train_two_visits=0,
+        test_two_visits=0,
+        rho=profile.cohort.rho,
+        seed=profile.seed,
+        workers=profile.cohort.workers,
+        work_mm=profile.cohort.work_mm,
+    )
+    print(f"{out}: {options.subjects} phantom people with MRI and PET")
+    return EXIT_OK
+
+
+def _synthesize(options: argparse.Namespace) -> int:
+    from mri2pet.run import newest_checkpoint
+    from mri2pet.stages.real import save_image, synthesize_t1
+
+    out = _nifti_name(options.out)
+    sd = _nifti_name(options.uncertainty) if options.uncertainty else None
+    if sd is not None and options.samples < 2:
+        raise ValueError("--uncertainty needs --samples 2 or more")
+    checkpoint = options.checkpoint or newest_checkpoint()
+    made = synthesize_t1(
+        options.t1,
+        checkpoint=checkpoint,
+        samples=options.samples,
+        calls=options.calls,
+        seed=options.seed,
+    )
+    save_image(made.pet, out)
+    if sd is not None:
+        save_image(made.sd, sd)
+    sidecar = out.with_name(out.name.removesuffix(".gz").removesuffix(".nii") + ".json")
+    sidecar.write_text(json.dumps(made.card, indent=1) + "\n", encoding="utf-8")
+    print(f"{out}: synthetic PET in SUVR. {made.card['Notice']}")
+    return EXIT_OK
+
+
+def _figures(options: argparse.Namespace) -> int:
+    from mri2pet.report.book import redraw_figures
+    from mri2pet.run import Run
+
+    redraw_figures(Run.reopen(options.run), options.only)
+    return EXIT_OK
+
+
+def _check(options: argparse.Namespace) -> int:
+    from mri2pet.report.drift import check_run
+    from mri2pet.run import Run
+
+    return EXIT_OK if check_run(Run.reopen(options.run)) else EXIT_OURS
+
+
+def _nifti_name(text: str) -> Path:
+    path = Path(text)
+    if not path.name.endswith((".nii", ".nii.gz")):
+        raise ValueError(f"{path}: expected a name that ends in .nii or .nii.gz")
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

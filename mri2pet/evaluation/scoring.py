@@ -1,0 +1,348 @@
+"""From volumes to scores per scan, and from scores to a tidy table with intervals.
+
+`score_scans` gives one line per scan for one row of a table; `summarise` turns the
+lines of all rows into values, intervals over people and paired differences.
+
+Shape suffixes: N scans, R regions, D H W = z y x of the PET grid, S slices of a
+scan, F features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from mri2pet.cohort.regions import REGIONS
+from mri2pet.evaluation.checks import check_volumes
+from mri2pet.evaluation.frechet import (
+    frechet_difference,
+    frechet_floor,
+    frechet_jackknife,
+)
+from mri2pet.evaluation.inference import (
+    Estimate,
+    Statistic,
+    auc_statistic,
+    mean_statistic,
+    paired_difference,
+    patient_bootstrap,
+    patient_weights,
+    pearson_statistic,
+)
+from mri2pet.evaluation.quality import DATA_RANGE, high_band, ssim_map
+from mri2pet.evaluation.uptake import composite_suvr, regional_suvr
+
+COLUMNS = [
+    *("row", "design", "variant", "metric", "region", "comparison"),
+    *("value", "low", "high", "interval", "n", "k", "seed", "rho"),
+    *("published", "source"),
+]
+KEY = COLUMNS[:6]
+
+# Every row is compared with these; `mri2pet` with the one of the same design.
+COMPARISONS = ("mean_template", "random_subject", "regression_unet", "mri2pet")
+IMAGE_METRICS = ("ssim", "psnr", "mae", "hf_ratio")
+AREAS = ("whole", "brain")
+
+
+def _image_scores(real, synthetic, inside, band_real, band_synthetic) -> dict:
+    whole, full = ssim_map(real, synthetic)
+    error = real.astype(np.float64) - synthetic
+    scores = {"ssim_whole": whole, "ssim_brain": float(full[inside].mean())}
+    everywhere = np.ones_like(inside)
+    for area, mask in (("whole", everywhere), ("brain", inside)):
+        mse = float((error[mask] ** 2).mean())
+        psnr = 10 * np.log10(DATA_RANGE**2 / mse) if mse > 0 else np.inf
+        energy = float((band_real[mask] ** 2).mean())
+        if energy == 0:
+            raise ValueError(f"the real scan is flat ({area}): hf_ratio is undefined")
+        scores[f"psnr_{area}"] = float(psnr)
+        scores[f"mae_{area}"] = float(np.abs(error[mask]).mean())
+        scores[f"hf_ratio_{area}"] = float((band_synthetic[mask] ** 2).mean()) / energy
+    return scores
+
+
+def _checked(real, synthetic, brain, scan_ids, patients):
+    real = check_volumes("real", real, 4)
+    synthetic = check_volumes("synthetic", synthetic, 4)
+    inside = np.asarray(brain) > 0.5
+    if synthetic.shape[1:] != real.shape[1:] or inside.shape != real.shape:
+        raise ValueError(
+            f"grids differ: real {real.shape}, synthetic {synthetic.shape}, "
+            f"brain {inside.shape}"
+        )
+    if not (len(real) == len(scan_ids) == len(patients)):
+        raise ValueError(
+            f"{len(real)} scans, {len(scan_ids)} ids, {len(patients)} patients"
+        )
+    empty = np.flatnonzero(~inside.any(axis=(1, 2, 3)))
+    if len(empty):
+        raise ValueError(f"the brain mask of {scan_ids[empty[0]]} is empty")
+    return real, synthetic, inside
+
+
+def score_scans(
+    real_NDHW: np.ndarray,
+    synthetic_NDHW: np.ndarray,
+    brain_NDHW: np.ndarray,
+    regions_NRDHW: np.ndarray,
+    scan_ids: Sequence[str],
+    patients: Sequence[str],
+    *,
+    region_names: Sequence[str] = REGIONS,
+) -> pd.DataFrame:
+    """Scores of one row of a table, one line per scan.
+
+    Parameters
+    ----------
+    real_NDHW, synthetic_NDHW : ndarray, shape (N, D, H, W)
+        SUVR.
+    brain_NDHW : ndarray, shape (N, D, H, W)
+        Above 0.5 inside the brain.
+    regions_NRDHW : ndarray, shape (N, R, D, H, W)
+        Weights of each scan's own regions.
+    scan_ids, patients : sequences of length N
+
+    Returns
+    -------
+    DataFrame, index ``scan_id``
+        ``participant_id``; ``<metric>_<whole|brain>`` for ssim, psnr (dB), mae
+        (SUVR), hf_ratio; ``suvr_real_<region>`` and ``suvr_synthetic_<region>`` for
+        every region and ``composite``.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, a mask or a region is empty, or a value is not finite.
+    """
+    real, synthetic, inside = _checked(
+        real_NDHW, synthetic_NDHW, brain_NDHW, scan_ids, patients
+    )
+    if len(synthetic) != len(real):
+        raise ValueError(f"{len(real)} real scans but {len(synthetic)} synthetic")
+    band_real = high_band(real).astype(np.float64)
+    band_synthetic = high_band(synthetic).astype(np.float64)
+    frame = pd.DataFrame(
+        [
+            _image_scores(*args)
+            for args in zip(
+                real, synthetic, inside, band_real, band_synthetic, strict=True
+            )
+        ],
+        index=pd.Index(list(scan_ids), name="scan_id"),
+    )
+    frame.insert(0, "participant_id", list(patients))
+    for kind, volumes in (("real", real), ("synthetic", synthetic)):
+        regional = regional_suvr(volumes, regions_NRDHW, region_names)
+        for i, name in enumerate(region_names):
+            frame[f"suvr_{kind}_{name}"] = regional[:, i]
+        frame[f"suvr_{kind}_composite"] = composite_suvr(regional, region_names)
+    return frame
+
+
+def score_every_subject(
+    real_NDHW: np.ndarray,
+    train_pets_MDHW: np.ndarray,
+    brain_NDHW: np.ndarray,
+    scan_ids: Sequence[str],
+    patients: Sequence[str],
+    *,
+    subjects: int | None = None,
+) -> pd.DataFrame:
+    """Image scores of `random_subject` in expectation: the mean over training people.
+
+    Takes the luck out of the one draw. Correlations and areas under the curve have
+    no such mean (they would be 0 and one half), so only image metrics are given.
+
+    Parameters
+    ----------
+    train_pets_MDHW : ndarray, shape (M, D, H, W)
+        One scan per training person.
+    subjects : int, optional
+        Use this many of them, evenly spaced (time grows with N x M).
+
+    Returns
+    -------
+    DataFrame, index ``scan_id``
+        ``participant_id`` and the image columns of `score_scans`.
+    """
+    real, train, inside = _checked(
+        real_NDHW, train_pets_MDHW, brain_NDHW, scan_ids, patients
+    )
+    if subjects is not None and subjects < len(train):
+        train = train[np.linspace(0, len(train) - 1, subjects).astype(int)]
+    band_real, band_train = (high_band(v).astype(np.float64) for v in (real, train))
+    lines = []
+    for i, scan in enumerate(real):
+        pairs = [
+            _image_scores(scan, other, inside[i], band_real[i], band)
+            for other, band in zip(train, band_train, strict=True)
+        ]
+        lines.append(pd.DataFrame(pairs).mean())
+    frame = pd.DataFrame(lines)
+    frame.index = pd.Index(list(scan_ids), name="scan_id")
+    frame.insert(0, "participant_id", list(patients))
+    return frame
+
+
+def _measures(frame: pd.DataFrame, positive) -> dict[tuple[str, str], tuple]:
+    """Per (metric, region): the statistic and the values it takes."""
+    found: dict[tuple[str, str], tuple[Statistic, np.ndarray]] = {}
+    for metric in IMAGE_METRICS:
+        for area in AREAS:
+            if f"{metric}_{area}" in frame:
+                values = frame[f"{metric}_{area}"].to_numpy(float)
+                found[metric, area] = (mean_statistic, values)
+    prefix = "suvr_real_"
+    regions = [c.removeprefix(prefix) for c in frame if c.startswith(prefix)]
+    for region in sorted(regions, key=lambda name: name != "composite"):
+        real = frame[prefix + region].to_numpy(float)
+        synthetic = frame[f"suvr_synthetic_{region}"].to_numpy(float)
+        found["suvr_error", region] = (mean_statistic, np.abs(synthetic - real))
+        found["suvr_r", region] = (pearson_statistic, np.stack([real, synthetic]))
+        if region == "composite" and positive is not None:
+            pair = np.stack([synthetic, positive])
+            found["positivity_auc", region] = (auc_statistic, pair)
+    return found
+
+
+def _full_key(key) -> tuple[str, str, str]:
+    key = (key,) if isinstance(key, str) else tuple(key)
+    if not 1 <= len(key) <= 3:
+        raise ValueError(f"key {key}: expected (row, design) or (row, design, variant)")
+    return (*key, *[""] * (3 - len(key)))
+
+
+def comparisons_of(key, keys) -> dict[str, tuple[str, str, str]]:
+    """Which other rows a row is compared with: comparison's name -> its key.
+
+    The controls and `mri2pet` of the same design; a `corrected` row also with the
+    same row as published (named ``<row>/published``), and a variant with its default.
+    """
+    row, design, variant = key
+    wanted = {name: (name, "", "") for name in COMPARISONS[:-1]}
+    if design:
+        wanted["mri2pet"] = ("mri2pet", design, "")
+    if variant:
+        wanted[row] = (row, design, "")
+    if design == "corrected":
+        wanted[f"{row}/published"] = (row, "published", variant)
+    return {name: k for name, k in wanted.items() if k in keys and k != key}
+
+
+def summarise(
+    scores: Mapping[tuple, pd.DataFrame],
+    *,
+    positive: pd.Series | Mapping | None = None,
+    features: Mapping[tuple, np.ndarray] | None = None,
+    real_features_NSF: np.ndarray | None = None,
+    floor: tuple[np.ndarray, Sequence[str]] | None = None,
+    published: Mapping[tuple[str, str], tuple[float, str]] | None = None,
+    samples: Mapping[tuple, int] | None = None,
+    n_boot: int = 1000,
+    seed: int = 0,
+    rho: float = float("nan"),
+    run_seed: int | None = None,
+) -> pd.DataFrame:
+    """Values, intervals over people and paired differences of all rows of a table.
+
+    Parameters
+    ----------
+    scores : mapping (row, design[, variant]) -> DataFrame of `score_scans`
+        All on the same scans in the same order.
+    positive : Series or mapping scan_id -> bool, optional
+        Amyloid positivity; without it there is no ``positivity_auc``.
+    features, real_features_NSF : optional
+        `RandomFeatures` of each row's scans (same keys) and of the real ones.
+    floor : (features of training PETs, their patients), optional
+        Adds the real-against-real floor as row ``real_pet``, variant ``floor``.
+    published : mapping (row, metric) -> (value, source), optional
+        The paper's values; put beside ``published`` rows and rows without a design.
+    samples : mapping key -> K, optional
+        Samples averaged per scan; 1 where absent.
+    n_boot, seed : int
+        Resamples of people, and the seed of their draw.
+    rho, run_seed
+        Copied into the columns ``rho`` and ``seed`` (``run_seed`` = ``seed`` if None).
+
+    Returns
+    -------
+    DataFrame with `COLUMNS`
+        ``attrs["degenerate"]`` maps (row, design, variant, metric, region,
+        comparison) to the number of resamples on which a statistic was undefined.
+
+    Raises
+    ------
+    ValueError
+        If two rows were scored on different scans, or a label is missing.
+    """
+    frames = {_full_key(k): v for k, v in scores.items()}
+    if not frames:
+        raise ValueError("no scores to summarise")
+    features = {_full_key(k): v for k, v in (features or {}).items()}
+    samples = {_full_key(k): v for k, v in (samples or {}).items()}
+    first_key, first = next(iter(frames.items()))
+    for key, frame in frames.items():
+        if list(frame.index) != list(first.index):
+            raise ValueError(f"{key} and {first_key} were scored on different scans")
+    patients = first["participant_id"].to_numpy()
+    label = None if positive is None else _labels(positive, first.index)
+    weights = patient_weights(patients, n_boot, seed)
+    measures = {key: _measures(frame, label) for key, frame in frames.items()}
+
+    lines: list[dict] = []
+    degenerate: dict[tuple, int] = {}
+
+    def add(key, metric, region, comparison, e: Estimate):
+        row, design, _ = key
+        paper = (float("nan"), "")
+        if published and not comparison and region == "whole" and design != "corrected":
+            paper = published.get((row, metric), paper)
+        if e.degenerate:
+            degenerate[(*key, metric, region, comparison)] = e.degenerate
+        values = (*key, metric, region, comparison, e.value, e.low, e.high, "people")
+        k, s = samples.get(key, 1), seed if run_seed is None else run_seed
+        lines.append(
+            dict(zip(COLUMNS, (*values, e.people, k, s, rho, *paper), strict=True))
+        )
+
+    for key in frames:
+        others = comparisons_of(key, frames)
+        for (metric, region), (statistic, values) in measures[key].items():
+            e = patient_bootstrap(values, patients, statistic, weights_BN=weights)
+            add(key, metric, region, "", e)
+            if region not in ("whole", "brain", "composite"):
+                continue  # single regions: values only, to keep the table readable
+            for name, other in others.items():
+                if (metric, region) not in measures[other]:
+                    continue
+                theirs = measures[other][metric, region][1]
+                e = paired_difference(
+                    values, theirs, patients, statistic, weights_BN=weights
+                )
+                add(key, metric, region, name, e)
+        if key in features:
+            mine = features[key]
+            e = frechet_jackknife(real_features_NSF, mine, patients)
+            add(key, "fid_random", "whole", "", e)
+            for name, other in others.items():
+                if other in features:
+                    e = frechet_difference(
+                        real_features_NSF, mine, features[other], patients
+                    )
+                    add(key, "fid_random", "whole", name, e)
+    if floor is not None:
+        e = frechet_floor(real_features_NSF, patients, *floor, seed=seed)
+        add(("real_pet", "", "floor"), "fid_random", "whole", "", e)
+    tidy = pd.DataFrame(lines, columns=COLUMNS)
+    tidy.attrs["degenerate"] = degenerate
+    return tidy
+
+
+def _labels(positive, scan_ids) -> np.ndarray:
+    missing = [s for s in scan_ids if s not in positive]
+    if missing:
+        raise ValueError(f"no amyloid label for {len(missing)} scans, as {missing[0]}")
+    return np.array([bool(positive[s]) for s in scan_ids], dtype=float)

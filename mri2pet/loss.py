@@ -1,0 +1,243 @@
+"""Training losses: the denoising error and the Laplacian pyramid, with their weights.
+
+The pyramid is linear, so the Laplacian loss of two volumes is the pyramid energy of
+their difference, and a loss on the predicted x0 is a *re-weighted* loss on the noise:
+``pyramid(x0 - x0_hat) = (1 - abar) / abar * pyramid(noise - noise_hat)``. That factor
+averages 2,644 over t = 1..999. `laplacian_time_weight` names the ways out.
+
+Shape suffixes: B batch, D H W depth, height, width (z, y, x). Volumes may carry a
+channel axis of one, (B, 1, D, H, W): the depth axis is treated as channels anyway.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .schedule import PREDICTIONS, NoiseSchedule
+
+WEIGHTINGS = ("x0", "alpha_bar", "eps")
+
+
+def _slices(x: Tensor) -> Tensor:
+    """Flatten everything between batch and plane: (B, D, H, W)."""
+    if x.ndim < 4:
+        raise ValueError(
+            f"a volume needs shape (B, D, H, W) or (B, 1, D, H, W); got {tuple(x.shape)}"
+        )
+    return x.flatten(1, -3)
+
+
+def laplacian_pyramid(x_BDHW: Tensor, levels: int = 5) -> list[Tensor]:
+    """Split volumes into band-pass levels, slice by slice.
+
+    Each level is the image minus its 2x2 average-pooled and bilinearly upsampled self;
+    the pooled image goes on. The final low-pass is dropped, as in the released code,
+    so a constant costs nothing.
+
+    Parameters
+    ----------
+    x_BDHW : Tensor
+        Volumes, shape (B, D, H, W); in-plane size at least ``2 ** levels // 2 + 1``.
+    levels : int
+        Number of band-pass levels.
+
+    Returns
+    -------
+    list of Tensor
+        ``levels`` tensors (B, D, H / 2**i, W / 2**i), finest first.
+
+    Examples
+    --------
+    >>> [tuple(b.shape) for b in laplacian_pyramid(torch.zeros(1, 2, 48, 48), 3)]
+    [(1, 2, 48, 48), (1, 2, 24, 24), (1, 2, 12, 12)]
+    """
+    x = _slices(x_BDHW)
+    if levels < 1 or min(x.shape[-2:]) >> (levels - 1) < 2:
+        raise ValueError(
+            f"levels={levels} does not fit an in-plane size of {tuple(x.shape[-2:])}"
+        )
+    bands = []
+    for _ in range(levels):
+        pooled = F.avg_pool2d(x, 2)
+        smooth = F.interpolate(
+            pooled, size=x.shape[-2:], mode="bilinear", align_corners=False
+        )
+        bands.append(x - smooth)
+        x = pooled
+    return bands
+
+
+def _pyramid_energy(error: Tensor, levels: int) -> Tensor:
+    """Sum over levels of the mean square of each band, per item: shape (B,)."""
+    bands = laplacian_pyramid(error, levels)
+    return torch.stack([b.square().flatten(1).mean(1) for b in bands]).sum(0)
+
+
+def laplacian_loss(
+    x0_BDHW: Tensor, x0_hat_BDHW: Tensor, levels: int = 5, reduction: str = "batch"
+) -> Tensor:
+    """Sum over pyramid levels of the mean squared difference.
+
+    Parameters
+    ----------
+    x0_BDHW, x0_hat_BDHW : Tensor
+        Volumes to compare, same shape.
+    levels : int
+        Pyramid levels.
+    reduction : {"batch", "none"}
+        Mean over the batch (a scalar) or one value per item (B,).
+
+    Returns
+    -------
+    Tensor
+        Zero for equal volumes and for volumes that differ by a constant.
+    """
+    if x0_BDHW.shape != x0_hat_BDHW.shape:
+        raise ValueError(
+            "volumes must have the same shape; "
+            f"got {tuple(x0_BDHW.shape)} and {tuple(x0_hat_BDHW.shape)}"
+        )
+    if reduction not in ("batch", "none"):
+        raise ValueError(f"reduction must be 'batch' or 'none'; got {reduction!r}")
+    loss_B = _pyramid_energy(x0_BDHW - x0_hat_BDHW, levels)
+    return loss_B.mean() if reduction == "batch" else loss_B
+
+
+def laplacian_time_weight(
+    schedule: NoiseSchedule, t_B: Tensor, weighting: str
+) -> Tensor:
+    """Weight of ``pyramid(x0 - x0_hat)`` at each step, float64, shape (B,).
+
+    ``"x0"``: 1, as released. ``"alpha_bar"``: abar, so an x0 error counts as far as the
+    input shows it. ``"eps"``: abar / (1 - abar), which makes it exactly
+    ``pyramid(noise - noise_hat)``.
+    """
+    if weighting not in WEIGHTINGS:
+        raise ValueError(
+            f"laplacian weight must be one of {', '.join(WEIGHTINGS)}; got {weighting!r}"
+        )
+    abar = schedule.abar(t_B)
+    if weighting == "x0":
+        return torch.ones_like(abar)
+    return abar if weighting == "alpha_bar" else abar / (1 - abar)
+
+
+def x0_error_factor(schedule: NoiseSchedule, prediction: str, t_B: Tensor) -> Tensor:
+    """Squared size of an x0 error per unit of output error, float64, shape (B,).
+
+    An output that is off by d moves the predicted x0 by ``sqrt((1 - abar) / abar) d``
+    (eps), ``d`` (x0) or ``sqrt(1 - abar) d`` (v), up to sign.
+    """
+    if prediction not in PREDICTIONS:
+        raise ValueError(
+            f"prediction must be one of {', '.join(PREDICTIONS)}; got {prediction!r}"
+        )
+    abar = schedule.abar(t_B)
+    if prediction == "eps":
+        return (1 - abar) / abar
+    return torch.ones_like(abar) if prediction == "x0" else 1 - abar
+
+
+@dataclass(frozen=True)
+class LossTerms:
+    """The loss to minimise and its parts, scalars on the device of the output.
+
+    Attributes
+    ----------
+    total : Tensor
+        ``denoise + laplacian coefficient * laplacian``; carries the gradient.
+    denoise : Tensor
+        Mean squared error of the network's own output, detached.
+    laplacian : Tensor
+        Weighted Laplacian term before its coefficient, detached; 0 if switched off.
+    """
+
+    total: Tensor
+    denoise: Tensor
+    laplacian: Tensor
+
+
+def diffusion_loss(
+    schedule: NoiseSchedule,
+    prediction: str,
+    output: Tensor,
+    x0: Tensor,
+    noise: Tensor,
+    t_B: Tensor,
+    *,
+    laplacian: float = 0.0,
+    laplacian_weight: str = "x0",
+    levels: int = 5,
+) -> LossTerms:
+    """Mean squared error plus ``laplacian`` times the weighted pyramid of the x0 error.
+
+    The x0 error is the output error times a factor of t alone (`x0_error_factor`), so
+    the pyramid runs once, on the output error: no division of a nearly pure noise by
+    ``sqrt(abar)``, hence no cancellation at high t.
+
+    Parameters
+    ----------
+    schedule : NoiseSchedule
+        Noise levels.
+    prediction : {"eps", "x0", "v"}
+        What the network outputs.
+    output, x0, noise : Tensor
+        Network output, clean volumes and the noise that was added; same shape.
+    t_B : Tensor
+        Integer steps, shape (B,).
+    laplacian : float
+        Coefficient lambda; 0.25 in the released fine-tuning, 0 switches it off.
+    laplacian_weight : {"x0", "alpha_bar", "eps"}
+        See `laplacian_time_weight`.
+    levels : int
+        Pyramid levels.
+
+    Returns
+    -------
+    LossTerms
+    """
+    if output.shape != x0.shape:
+        raise ValueError(
+            f"output has shape {tuple(output.shape)}, x0 {tuple(x0.shape)}"
+        )
+    if laplacian < 0:
+        raise ValueError(f"laplacian must not be negative; got {laplacian}")
+    error = output.to(x0.dtype) - schedule.target(prediction, x0, t_B, noise)
+    denoise = error.square().mean()
+    factor_B = laplacian_time_weight(schedule, t_B, laplacian_weight)
+    if laplacian == 0:
+        return LossTerms(denoise, denoise.detach(), denoise.new_zeros(()))
+    factor_B = factor_B * x0_error_factor(schedule, prediction, t_B)
+    energy_B = _pyramid_energy(error, levels)
+    term = (factor_B.to(energy_B) * energy_B).mean()
+    return LossTerms(denoise + laplacian * term, denoise.detach(), term.detach())
+
+
+def paper_x0_formula(
+    schedule: NoiseSchedule,
+    x_t: Tensor,
+    t_B: Tensor,
+    noise: Tensor,
+    reading: str = "alpha",
+) -> Tensor:
+    """The formula for x0 as printed in the paper: **wrong**, kept to show how wrong.
+
+    ``x_t / sqrt(a) - sqrt(1 - a) / a * noise`` with a = alpha_t (``reading="alpha"``) or
+    a = abar_t (``"alpha_bar"``). `NoiseSchedule.predict_x0` is the correct one: abar_t,
+    and a square root in the last denominator.
+
+    Returns
+    -------
+    Tensor
+        The shape of ``x_t``; does not recover x0 even from the true noise.
+    """
+    if reading not in ("alpha", "alpha_bar"):
+        raise ValueError(f"reading must be 'alpha' or 'alpha_bar'; got {reading!r}")
+    t_B = schedule.check_t(t_B)
+    table = schedule.alphas if reading == "alpha" else schedule.alphas_cumprod
+    a = table[t_B.cpu()].to(x_t).view(-1, *(1,) * (x_t.ndim - 1))
+    return x_t / a.sqrt() - (1 - a).sqrt() / a * noise

@@ -1,0 +1,309 @@
+"""The two denoisers: the published network, exactly, and ours.
+
+Both follow one protocol: ``cond = model.encode(mri)`` once per sample, then
+``model(x_t, t, cond)`` as often as the sampler asks, with an output of the shape of
+``x_t``. What the output means (noise, clean volume, velocity) is the caller's choice.
+
+Shape suffixes: B batch, C channel, E embedding, D H W depth, height, width (z, y, x).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .blocks import (
+    LINEAR_MODE,
+    DoubleConv,
+    Down,
+    LinearAttention,
+    MRIEncoder,
+    ResBlock,
+    SelfAttention,
+    Up,
+    conv_nd,
+    depth_to_space,
+    space_to_depth,
+    time_code,
+)
+
+CONDITIONINGS = ("spatial", "global")
+
+
+def _check(name: str, x: Tensor, grid: tuple[int, ...] | None, dims: int) -> None:
+    shape = tuple(x.shape)
+    if len(shape) != dims + 2 or shape[1] != 1 or grid not in (None, shape[2:]):
+        wanted = grid if grid is not None else f"{dims} spatial axes"
+        raise ValueError(f"{name} must have shape (batch, 1) + {wanted}; got {shape}")
+
+
+def _check_batch(x: Tensor, t_B: Tensor, cond: Tensor) -> None:
+    if tuple(t_B.shape) != (x.shape[0],):
+        raise ValueError(
+            f"t_B must have shape ({x.shape[0]},); got {tuple(t_B.shape)}"
+        )
+    if cond.shape[0] != x.shape[0]:
+        raise ValueError(
+            f"x holds {x.shape[0]} items and cond {cond.shape[0]}: batches must agree"
+        )
+
+
+class PublishedUNet(nn.Module):
+    """The network of the released MRI2PET code: 13,085,945 parameters at its sizes.
+
+    A four-level U-Net with linear attention after each level. The MRI enters as **one
+    256-number vector**, added to the time code, and reaches a voxel only as an
+    additive constant per channel.
+
+    Parameters
+    ----------
+    pet_shape : (D, H, W)
+        Grid of the PET; each axis a multiple of 16.
+    mri_shape : (D, H, W)
+        Grid of the MRI; each axis at least 16.
+
+    Examples
+    --------
+    >>> with torch.device("meta"):
+    ...     model = PublishedUNet()
+    >>> sum(p.numel() for p in model.parameters())
+    13085945
+    """
+
+    EMBED = 256
+
+    def __init__(
+        self,
+        pet_shape: Sequence[int] = (32, 128, 128),
+        mri_shape: Sequence[int] = (64, 144, 144),
+    ) -> None:
+        super().__init__()
+        self.pet_shape, self.mri_shape = tuple(pet_shape), tuple(mri_shape)
+        if len(self.pet_shape) != 3 or any(n < 16 or n % 16 for n in self.pet_shape):
+            raise ValueError(
+                "pet_shape needs three axes, multiples of 16 (four poolings); "
+                f"got {self.pet_shape}"
+            )
+        if len(self.mri_shape) != 3:
+            raise ValueError(f"mri_shape needs three axes; got {self.mri_shape}")
+        self.mri_encoder = MRIEncoder(self.mri_shape, self.EMBED)
+        widths = (8, 16, 32, 64, 128)
+        self.inc = DoubleConv(1, 8)
+        self.downs = nn.ModuleList(
+            Down(a, b, self.EMBED) for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.down_attention = nn.ModuleList(LinearAttention(w) for w in widths[1:])
+        self.bottom = nn.Sequential(*(DoubleConv(128, 128) for _ in range(3)))
+        outs = (64, 32, 16, 8)
+        ins = (128 + 64, 64 + 32, 32 + 16, 16 + 8)
+        self.ups = nn.ModuleList(
+            Up(a, b, self.EMBED) for a, b in zip(ins, outs, strict=True)
+        )
+        self.up_attention = nn.ModuleList(LinearAttention(w) for w in outs)
+        self.out = conv_nd(3, 8, 1, 1)
+
+    def encode(self, mri_BCDHW: Tensor) -> Tensor:
+        """Encode the MRI (B, 1, D, H, W) to the condition (B, 256)."""
+        _check("mri", mri_BCDHW, self.mri_shape, 3)
+        return self.mri_encoder(mri_BCDHW)
+
+    def forward(self, x_BCDHW: Tensor, t_B: Tensor, cond: Tensor) -> Tensor:
+        """Denoise.
+
+        Parameters
+        ----------
+        x_BCDHW : Tensor
+            Noisy PET, shape (B, 1, D, H, W).
+        t_B : Tensor
+            Integer steps, shape (B,).
+        cond : Tensor
+            Output of `encode`, shape (B, 256).
+
+        Returns
+        -------
+        Tensor
+            Shape (B, 1, D, H, W).
+        """
+        _check("x", x_BCDHW, self.pet_shape, 3)
+        _check_batch(x_BCDHW, t_B, cond)
+        e = time_code(t_B, self.EMBED).to(cond.dtype) + cond
+        x = self.inc(x_BCDHW)
+        skips = []
+        for down, attention in zip(self.downs, self.down_attention, strict=True):
+            skips.append(x)
+            x = attention(down(x, e))
+        x = self.bottom(x)
+        for up, attention in zip(self.ups, self.up_attention, strict=True):
+            x = attention(up(x, skips.pop(), e))
+        return self.out(x)
+
+
+class SpatialUNet(nn.Module):
+    """A U-Net on folded voxels, with the MRI in place.
+
+    Parameters
+    ----------
+    pet_shape : (D, H, W) or (H, W)
+        Grid of the PET.
+    mri_shape : (D, H, W) or (H, W)
+        Grid of the MRI. Twice the PET's grid along each axis is used as it is; any
+        other is first resampled to that.
+    width : int
+        Channels of the first level, a multiple of 8.
+    channel_mults : sequence of int
+        Channels of each level as multiples of ``width``; its length is the number of
+        levels.
+    patch : int
+        In-plane block of PET voxels folded into channels.
+    conditioning : {"spatial", "global"}
+        Concatenate the folded MRI to the input, or add the published MRI encoder's
+        vector to the time embedding.
+    attention : bool
+        Self-attention at the lowest level.
+    """
+
+    def __init__(
+        self,
+        pet_shape: Sequence[int],
+        mri_shape: Sequence[int],
+        *,
+        width: int = 32,
+        channel_mults: Sequence[int] = (1, 2, 2),
+        patch: int = 2,
+        conditioning: str = "spatial",
+        attention: bool = True,
+    ) -> None:
+        super().__init__()
+        self.pet_shape, self.mri_shape = tuple(pet_shape), tuple(mri_shape)
+        dims = self.dims = len(self.pet_shape)
+        if dims not in (2, 3) or len(self.mri_shape) != dims:
+            raise ValueError(
+                "pet_shape and mri_shape need two or three axes, as many as each "
+                f"other; got {self.pet_shape} and {self.mri_shape}"
+            )
+        if conditioning not in CONDITIONINGS:
+            raise ValueError(
+                f"conditioning must be one of {', '.join(CONDITIONINGS)}; "
+                f"got {conditioning!r}"
+            )
+        if width < 8 or width % 8:
+            raise ValueError(f"width must be a multiple of 8; got {width}")
+        self.factors = (patch,) * dims if dims == 2 else (1, patch, patch)
+        halvings = 2 ** (len(channel_mults) - 1)
+        for n, f in zip(self.pet_shape, self.factors, strict=True):
+            if n % (f * halvings):
+                raise ValueError(
+                    f"each axis of pet_shape {self.pet_shape} must be divisible by "
+                    f"{tuple(f * halvings for f in self.factors)}"
+                )
+        self.conditioning = conditioning
+        self.mri_factors = tuple(2 * f for f in self.factors)
+        self.fine_shape = tuple(2 * n for n in self.pet_shape)
+        embed = self.embed_dim = 4 * width
+        widths = [width * m for m in channel_mults]
+
+        folded = patch**2
+        mri_channels = 0
+        if conditioning == "spatial":
+            mri_channels = folded * 2**dims
+            self.mri_stem = conv_nd(
+                dims, mri_channels, width, 3, padding=1, bias=False
+            )
+        else:
+            self.mri_encoder = MRIEncoder(self.mri_shape, 256)
+            self.mri_to_embed = nn.Linear(256, embed)
+        self.stem = conv_nd(dims, folded, width, 3, padding=1)
+        self.time = nn.Sequential(
+            nn.Linear(256, embed), nn.SiLU(), nn.Linear(embed, embed)
+        )
+        self.down_blocks = nn.ModuleList()
+        self.down_convs = nn.ModuleList()
+        channels = width
+        for level, w in enumerate(widths):
+            self.down_blocks.append(ResBlock(channels, w, embed, dims=dims))
+            channels = w
+            if level + 1 < len(widths):
+                self.down_convs.append(
+                    conv_nd(dims, w, w, 3, stride=2, padding=1)
+                )
+        self.middle1 = ResBlock(channels, channels, embed, dims=dims)
+        self.attention = SelfAttention(channels) if attention else nn.Identity()
+        self.middle2 = ResBlock(channels, channels, embed, dims=dims)
+        self.up_blocks = nn.ModuleList()
+        self.up_convs = nn.ModuleList()
+        for level, w in reversed(list(enumerate(widths))):
+            self.up_blocks.append(ResBlock(channels + w, w, embed, dims=dims))
+            channels = w
+            if level:
+                self.up_convs.append(conv_nd(dims, w, w, 3, padding=1))
+        self.norm = nn.GroupNorm(8, channels)
+        self.head = conv_nd(dims, channels, folded, 3, padding=1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        self.to(memory_format=torch.channels_last_3d if dims == 3 else torch.channels_last)
+
+    def encode(self, mri: Tensor) -> Tensor:
+        """Encode the MRI (B, 1, D, H, W) once; reuse the result at every call.
+
+        Returns
+        -------
+        Tensor
+            Spatial: (B, width, D, H/patch, W/patch), the MRI's share of the first
+            convolution of [x, MRI] (a convolution of a concatenation is a sum of
+            convolutions). Global: (B, E).
+        """
+        _check("mri", mri, self.mri_shape, self.dims)
+        if self.conditioning == "global":
+            return self.mri_to_embed(self.mri_encoder(mri))
+        if self.mri_shape != self.fine_shape:
+            mri = F.interpolate(
+                mri,
+                size=self.fine_shape,
+                mode=LINEAR_MODE[self.dims],
+                align_corners=False,
+            )
+        return self.mri_stem(space_to_depth(mri, self.mri_factors))
+
+    def forward(self, x: Tensor, t_B: Tensor, cond: Tensor) -> Tensor:
+        """Denoise.
+
+        Parameters
+        ----------
+        x : Tensor
+            Noisy PET, shape (B, 1, D, H, W).
+        t_B : Tensor
+            Integer steps, shape (B,).
+        cond : Tensor
+            Output of `encode`.
+
+        Returns
+        -------
+        Tensor
+            The shape of ``x``.
+        """
+        _check("x", x, self.pet_shape, self.dims)
+        _check_batch(x, t_B, cond)
+        e = self.time(time_code(t_B, 256).to(x.dtype))
+        h = self.stem(space_to_depth(x, self.factors))
+        if self.conditioning == "spatial":
+            h = h + cond
+        else:
+            e = e + cond
+        e = F.silu(e)
+        skips = []
+        for level, block in enumerate(self.down_blocks):
+            h = block(h, e)
+            skips.append(h)
+            if level < len(self.down_convs):
+                h = self.down_convs[level](h)
+        h = self.middle2(self.attention(self.middle1(h, e)), e)
+        for level, block in enumerate(self.up_blocks):
+            h = block(torch.cat([h, skips.pop()], dim=1), e)
+            if level < len(self.up_convs):
+                h = F.interpolate(h, scale_factor=2, mode="nearest")
+                h = self.up_convs[level](h)
+        h = self.head(F.silu(self.norm(h)))
+        return depth_to_space(h, self.factors)

@@ -1,0 +1,1 @@
+"""What a reader sees: figures, tables, claims, drift reports and the book."""

@@ -1,0 +1,386 @@
+"""Pictures of brains: right way round, right shape, with a scale.
+
+Every volume lies in the common box (`mri2pet.cohort.geometry`), so a slice is chosen
+in MNI millimetres and drawn with its physical proportions, whatever the grid. In an
+axial slice anterior is up; the patient's left is on the left of the picture and is
+marked "L" (neurological convention). In a sagittal slice anterior is on the right.
+Between voxel centres colours are interpolated linearly; nothing is smoothed.
+
+Shape suffixes: D H W = z y x.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from mri2pet.cohort.geometry import BOX_CENTRE_MM, BOX_MM, axis_coordinates
+
+PLANES = ("axial", "coronal", "sagittal")
+# Axial levels that a reader of amyloid PET looks at: temporal lobes and cerebellum,
+# basal ganglia, lateral ventricles, precuneus and parietal cortex.
+LEVELS_MM = (-20.0, 4.0, 20.0, 40.0)
+# The part of the box that is drawn: every brain, and a little of its border.
+_SHOWN_MM = {"z": (-76.0, 86.0), "y": (-117.0, 84.0), "x": (-82.0, 82.0)}
+_NORMAL = {"axial": 0, "coronal": 1, "sagittal": 2}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How one kind of image is shown: colours, range, unit."""
+
+    cmap: str
+    low: float
+    high: float
+    label: str
+
+
+KINDS = {
+    "mri": Kind("gray", 0.0, 1.0, "MRI intensity"),
+    "pet": Kind("nipy_spectral", 0.0, 2.5, "PET [SUVR]"),
+    "difference": Kind("RdBu_r", -0.6, 0.6, "Difference [SUVR]"),
+    "sd": Kind("viridis", 0.0, 0.4, "SD between samples [SUVR]"),
+}
+
+
+def _kind(name: str) -> Kind:
+    if name not in KINDS:
+        raise ValueError(f"kind {name!r}: expected one of {', '.join(KINDS)}")
+    return KINDS[name]
+
+
+def slice_of(
+    volume_DHW: np.ndarray, plane: str = "axial", mm: float = 0.0
+) -> tuple[np.ndarray, tuple[float, float, float, float]]:
+    """One slice of a volume, and where it lies.
+
+    Parameters
+    ----------
+    volume_DHW : ndarray, shape (D, H, W)
+        A volume on any grid of the box.
+    plane : {"axial", "coronal", "sagittal"}
+    mm : float
+        MNI coordinate of the slice; linear between the centres of two voxels.
+
+    Returns
+    -------
+    image : ndarray
+        Rows grow upwards in the picture, columns to the right.
+    extent : tuple (left, right, bottom, top) in MNI mm
+        For ``imshow(..., origin="lower", extent=extent)``.
+
+    Raises
+    ------
+    ValueError
+        On another plane, another rank, or a coordinate outside the box.
+    """
+    volume = np.asarray(volume_DHW)
+    if plane not in PLANES:
+        raise ValueError(f"plane {plane!r}: expected one of {', '.join(PLANES)}")
+    if volume.ndim != 3:
+        raise ValueError(f"a volume has 3 axes (z, y, x); got shape {volume.shape}")
+    axis = _NORMAL[plane]
+    low = BOX_CENTRE_MM[axis] - BOX_MM[axis] / 2
+    if not low <= mm <= low + BOX_MM[axis]:
+        raise ValueError(
+            f"{plane} slice at {mm} mm lies outside the box "
+            f"({low} to {low + BOX_MM[axis]} mm)"
+        )
+    centres = axis_coordinates(volume.shape)[axis]
+    position = np.interp(mm, centres, np.arange(len(centres)))
+    below = int(np.floor(position))
+    above = min(below + 1, len(centres) - 1)
+    share = position - below
+    image = (1 - share) * volume.take(below, axis) + share * volume.take(above, axis)
+    vertical, horizontal = (a for a in range(3) if a != axis)
+    edges = []
+    for a in (horizontal, vertical):
+        edges += [BOX_CENTRE_MM[a] - BOX_MM[a] / 2, BOX_CENTRE_MM[a] + BOX_MM[a] / 2]
+    return image, tuple(edges)
+
+
+def nearest_levels(
+    shape_DHW: tuple[int, int, int],
+    wanted_mm: Sequence[float] = LEVELS_MM,
+    plane: str = "axial",
+) -> tuple[float, ...]:
+    """Coordinates of the slices of a grid nearest to those wanted, without repeats.
+
+    The PET grid is the coarser one: at the centres of its slices no PET is blended
+    from two slices, and the MRI beside it shows the same millimetres.
+    """
+    centres = axis_coordinates(shape_DHW)[_NORMAL[plane]]
+    levels = [float(centres[np.abs(centres - mm).argmin()]) for mm in wanted_mm]
+    return tuple(dict.fromkeys(levels))
+
+
+def _window(plane: str) -> tuple[tuple[float, float], tuple[float, float]]:
+    names = [n for n, axis in zip("zyx", range(3), strict=True) if axis != _NORMAL[plane]]
+    vertical, horizontal = names
+    return _SHOWN_MM[horizontal], _SHOWN_MM[vertical]
+
+
+def draw_slice(
+    ax: Axes,
+    volume_DHW: np.ndarray,
+    kind: str = "pet",
+    plane: str = "axial",
+    mm: float = 4.0,
+    *,
+    marks: bool = True,
+    outline_DHW: np.ndarray | None = None,
+    limits: tuple[float, float] | None = None,
+) -> None:
+    """Draw one slice into an axes.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    volume_DHW : ndarray, shape (D, H, W)
+    kind : {"mri", "pet", "difference", "sd"}
+        Colours and range (`KINDS`).
+    plane, mm
+        As in `slice_of`.
+    marks : bool
+        Write L and R (axial, coronal) or P and A (sagittal) at the sides.
+    outline_DHW : ndarray, optional
+        Draw the 0.5 contour of this map over the slice.
+    limits : (low, high), optional
+        Another range of values than the kind's.
+    """
+    style = _kind(kind)
+    low, high = limits or (style.low, style.high)
+    image, extent = slice_of(volume_DHW, plane, mm)
+    ax.imshow(
+        image,
+        cmap=style.cmap,
+        vmin=low,
+        vmax=high,
+        origin="lower",
+        extent=extent,
+        interpolation="bilinear",
+        aspect="equal",
+    )
+    if outline_DHW is not None:
+        edge, _ = slice_of(np.asarray(outline_DHW, float), plane, mm)
+        ys = np.linspace(*extent[2:], edge.shape[0] * 2 + 1)[1::2]
+        xs = np.linspace(*extent[:2], edge.shape[1] * 2 + 1)[1::2]
+        if edge.min() < 0.5 < edge.max():
+            ax.contour(xs, ys, edge, levels=[0.5], colors="white", linewidths=0.6)
+    ax.set_xlim(*_window(plane)[0])
+    ax.set_ylim(*_window(plane)[1])
+    ax.set_xticks([])
+    ax.set_yticks([])
+    # what lies outside the box looks like its empty border
+    ax.set_facecolor("white" if kind == "difference" else "black")
+    if marks:
+        ink = "black" if kind == "difference" else "white"
+        sides = "PA" if plane == "sagittal" else "LR"
+        for side, x, align in zip(sides, (0.03, 0.97), ("left", "right"), strict=True):
+            ax.text(
+                x, 0.03, side, color=ink, ha=align, va="bottom", fontsize=7,
+                transform=ax.transAxes,
+            )  # fmt: skip
+
+
+def _grid_figure(
+    rows: int, columns: int, plane: str, cell_inches: float, bars: int
+) -> tuple[Figure, np.ndarray, list[Axes]]:
+    """Axes of equal physical size, close together, with room for colour bars."""
+    (x0, x1), (y0, y1) = _window(plane)
+    gap, left, top = 0.05, 0.62, 0.36
+    height = cell_inches * (y1 - y0) / (x1 - x0)
+    bottom = 0.55 if bars else 0.05
+    width_all = left + columns * (cell_inches + gap)
+    height_all = top + rows * (height + gap) + bottom
+    fig = Figure(figsize=(width_all, height_all))
+    axes = np.empty((rows, columns), dtype=object)
+    for r in range(rows):
+        for c in range(columns):
+            x = left + c * (cell_inches + gap)
+            y = height_all - top - (r + 1) * height - r * gap
+            axes[r, c] = fig.add_axes(
+                (
+                    x / width_all,
+                    y / height_all,
+                    cell_inches / width_all,
+                    height / height_all,
+                )
+            )
+    room = (width_all - left) / max(bars, 1)
+    bar_axes = [
+        fig.add_axes(
+            (
+                (left + (b + 0.14) * room) / width_all,
+                0.36 / height_all,
+                min(0.72 * room, 3.0) / width_all,
+                0.09 / height_all,
+            )
+        )
+        for b in range(bars)
+    ]
+    return fig, axes, bar_axes
+
+
+def _bars(fig: Figure, axes: Sequence[Axes], kinds: Sequence[str], limits) -> None:
+    for ax, name in zip(axes, kinds, strict=True):
+        style = _kind(name)
+        low, high = limits.get(name, (style.low, style.high))
+        mappable = ScalarMappable(Normalize(low, high), style.cmap)
+        bar = fig.colorbar(mappable, cax=ax, orientation="horizontal")
+        bar.set_label(style.label, fontsize=8, labelpad=2)
+        ax.tick_params(labelsize=7, length=2)
+
+
+def draw_rows(
+    volumes: Sequence[Sequence[np.ndarray | None]],
+    *,
+    kinds: Sequence[str] | str,
+    column_titles: Sequence[str] = (),
+    row_titles: Sequence[str] = (),
+    plane: str = "axial",
+    mm: float | Sequence[float] = 4.0,
+    cell_inches: float = 1.05,
+    limits: Mapping[str, tuple[float, float]] | None = None,
+    colour_bars: bool = True,
+) -> Figure:
+    """Panel of slices: rows by columns, one plane, one colour bar per kind.
+
+    Parameters
+    ----------
+    volumes : rows of columns of ndarray (D, H, W)
+        Grids may differ; None leaves a cell empty.
+    kinds : str, or one per column
+        "mri", "pet", "difference", "sd".
+    column_titles, row_titles : sequences of str
+    plane : str
+    mm : float, or one per column
+        MNI coordinate of the slices.
+    cell_inches : float
+        Width of a cell.
+    limits : mapping kind -> (low, high), optional
+        Other ranges, for all cells of that kind.
+    colour_bars : bool
+
+    Returns
+    -------
+    matplotlib Figure
+
+    Raises
+    ------
+    ValueError
+        If rows are ragged or titles do not fit.
+    """
+    columns = len(volumes[0]) if volumes else 0
+    if columns == 0 or any(len(row) != columns for row in volumes):
+        raise ValueError(
+            f"rows of {sorted({len(r) for r in volumes})} columns: expected equal rows"
+        )
+    kinds = [kinds] * columns if isinstance(kinds, str) else list(kinds)
+    levels = [mm] * columns if np.isscalar(mm) else list(mm)
+    for name, given, wanted in (
+        ("kinds", kinds, columns),
+        ("mm", levels, columns),
+        ("column_titles", column_titles, columns),
+        ("row_titles", row_titles, len(volumes)),
+    ):
+        if len(given) not in (0, wanted):
+            raise ValueError(f"{len(given)} {name} for {wanted}")
+    limits = dict(limits or {})
+    shown = list(dict.fromkeys(kinds)) if colour_bars else []
+    fig, axes, bars = _grid_figure(
+        len(volumes), columns, plane, cell_inches, len(shown)
+    )
+    for r, row in enumerate(volumes):
+        for c, volume in enumerate(row):
+            ax = axes[r, c]
+            if volume is None:
+                ax.set_axis_off()
+                continue
+            draw_slice(
+                ax, volume, kinds[c], plane, levels[c],
+                marks=r == 0, limits=limits.get(kinds[c]),
+            )  # fmt: skip
+    for ax, title in zip(axes[0], column_titles, strict=False):
+        ax.set_title(title, fontsize=8, pad=3)
+    for ax, title in zip(axes[:, 0], row_titles, strict=False):
+        ax.set_ylabel(title, fontsize=7.5, labelpad=3)
+    _bars(fig, bars, shown, limits)
+    return fig
+
+
+def draw_slices(
+    volume_DHW: np.ndarray,
+    kind: str = "pet",
+    *,
+    plane: str = "axial",
+    mm: Sequence[float] | None = None,
+    title: str = "",
+    cell_inches: float = 1.5,
+    limits: tuple[float, float] | None = None,
+) -> Figure:
+    """One volume at several levels, side by side.
+
+    Parameters as in `draw_rows`; without ``mm`` the slices nearest to `LEVELS_MM`
+    (axial) or through the middle of the box.
+    """
+    shape = np.shape(volume_DHW)
+    if mm is None:
+        middle = (BOX_CENTRE_MM[_NORMAL.get(plane, 0)],)
+        mm = nearest_levels(shape, LEVELS_MM if plane == "axial" else middle, plane)
+    axis = "zyx"[_NORMAL[plane]]
+    return draw_rows(
+        [[volume_DHW] * len(mm)],
+        kinds=kind,
+        plane=plane,
+        mm=list(mm),
+        column_titles=[f"{axis} = {round(level)} mm" for level in mm],
+        row_titles=[title] if title else (),
+        cell_inches=cell_inches,
+        limits={kind: limits} if limits else None,
+    )
+
+
+def figure2(
+    mri_NDHW: np.ndarray,
+    real_NDHW: np.ndarray,
+    synthetic: Mapping[str, np.ndarray],
+    people: Sequence[str],
+    *,
+    mm: float = 4.0,
+    cell_inches: float = 1.05,
+) -> Figure:
+    """People by methods, as in Figure 2 of the paper.
+
+    Parameters
+    ----------
+    mri_NDHW : ndarray, shape (N, D, H, W)
+        In [0, 1]; its grid may be finer than that of the PET.
+    real_NDHW : ndarray, shape (N, d, h, w)
+        SUVR.
+    synthetic : mapping title -> ndarray (N, d, h, w)
+        One column each.
+    people : sequence of N str
+        Titles of the rows.
+    mm : float
+        The axial level wanted; the nearest PET slice is drawn.
+    """
+    level = nearest_levels(real_NDHW.shape[1:], [mm])[0]
+    rows = [
+        [mri_NDHW[i], real_NDHW[i], *(v[i] for v in synthetic.values())]
+        for i in range(len(people))
+    ]
+    return draw_rows(
+        rows,
+        kinds=["mri"] + ["pet"] * (1 + len(synthetic)),
+        column_titles=["MRI", "Real PET", *synthetic],
+        row_titles=people,
+        mm=level,
+        cell_inches=cell_inches,
+    )

@@ -1,0 +1,155 @@
+"""What a chapter was made from, and what of it has changed since.
+
+A chapter is made from its own text and code, its parameters, the profile, the
+package's modules that it imports (with everything those import), the published
+values, the lock of libraries, and the stages that it asked its run for.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mri2pet import paths
+
+if TYPE_CHECKING:
+    from mri2pet.run import Run
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def fingerprint(run: Run, chapter: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the hashes of everything a chapter depends on, stages excepted.
+
+    Parameters
+    ----------
+    run : mri2pet.run.Run
+    chapter : str
+        Name of a clean notebook in `notebooks/`.
+    parameters : dict
+        Given by the runner; the run's directory does not count.
+
+    Returns
+    -------
+    dict
+        JSON-ready: notebook, parameters, profile, sources, published, lock.
+    """
+    source = paths.notebooks_dir() / f"{chapter}.ipynb"
+    cells = json.loads(source.read_text(encoding="utf-8"))["cells"]
+    text = [[c["cell_type"], "".join(c["source"]), c["metadata"]] for c in cells]
+    code = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
+    return {
+        "notebook": _hash(json.dumps(text, sort_keys=True)),
+        "parameters": {k: v for k, v in parameters.items() if k != "run_dir"},
+        "profile": _hash(run.profile.model_dump_json()),
+        "sources": source_hashes(imported_modules("\n".join(code))),
+        "published": _folder_hash(paths.data_dir() / "published"),
+        "lock": _hash(paths.lock_file().read_text(encoding="utf-8")),
+    }
+
+
+def changes(run: Run, executed: Path, now: dict[str, Any]) -> str:
+    """Return why an executed chapter is out of date, or an empty string.
+
+    Parameters
+    ----------
+    run : mri2pet.run.Run
+    executed : pathlib.Path
+        The executed notebook, which may not exist yet.
+    now : dict
+        Its present `fingerprint`.
+    """
+    if not executed.is_file():
+        return "not run yet"
+    try:
+        metadata = json.loads(executed.read_text(encoding="utf-8"))["metadata"]
+        then = metadata["mri2pet"]
+    except (ValueError, KeyError, TypeError):
+        return "its record is not readable"
+    words = {
+        "notebook": "its text or code changed",
+        "parameters": "its parameters changed",
+        "profile": "the profile changed",
+        "published": "the published values changed",
+        "lock": "the lock of libraries changed",
+    }
+    for key, reason in words.items():
+        if then.get(key) != now[key]:
+            return reason
+    before, after = then.get("sources", {}), now["sources"]
+    changed = sorted(
+        name for name in before | after if before.get(name) != after.get(name)
+    )
+    if changed:
+        return f"{', '.join(changed[:3])}{' ...' if changed[3:] else ''} changed"
+    keys = run.stage_keys()
+    for stage, key in then.get("stages", {}).items():
+        if keys.get(stage) != key:
+            return f"stage {stage} changed"
+    return ""
+
+
+def source_hashes(modules: set[str]) -> dict[str, str]:
+    """Return the hash of each module that these import, directly or not.
+
+    Parameters
+    ----------
+    modules : set of str
+        Full names; names outside the package are ignored.
+
+    Returns
+    -------
+    dict of str
+        Path below `mri2pet/` to hash, sorted.
+    """
+    seen: dict[str, str] = {}
+    todo = list(modules)
+    while todo:
+        path = _module_file(todo.pop())
+        if path is None or (name := path.relative_to(_PACKAGE).as_posix()) in seen:
+            continue
+        text = path.read_text(encoding="utf-8")
+        seen[name] = _hash(text)
+        todo.extend(imported_modules(text))
+    return dict(sorted(seen.items()))
+
+
+@cache
+def imported_modules(code: str) -> frozenset[str]:
+    """Return every name of the package that some source imports, at any depth.
+
+    Lines that only a notebook understands (`%...`, `!...`) are left out.
+    """
+    lines = ["" if s.lstrip()[:1] in ("%", "!") else s for s in code.split("\n")]
+    names = set()
+    for node in ast.walk(ast.parse("\n".join(lines))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+            # `from mri2pet import loss` imports a module, `... import f` does not.
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(name for name in names if name.split(".")[0] == "mri2pet")
+
+
+def _module_file(name: str) -> Path | None:
+    base = _PACKAGE.joinpath(*name.split(".")[1:])
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+def _folder_hash(folder: Path) -> str:
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    listing = [f"{p.relative_to(folder)} {_hash(p.read_bytes())}" for p in files]
+    return _hash("\n".join(listing))
+
+
+def _hash(data: str | bytes) -> str:
+    data = data.encode("utf-8") if isinstance(data, str) else data
+    return hashlib.sha256(data).hexdigest()[:16]

@@ -1,0 +1,101 @@
+"""Stage the pages of a site: prose, executed chapters, figures, generated pages."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from mri2pet import paths
+from mri2pet.report.chapters import executed_path
+from mri2pet.report.reference import write_reference
+from mri2pet.report.status import status_page
+
+if TYPE_CHECKING:
+    from mri2pet.run import Run
+
+
+def stage_book(run: Run, chapters: Iterable[str], stage: Path) -> None:
+    """Copy everything the site is made from into one fresh folder.
+
+    Parameters
+    ----------
+    run : mri2pet.run.Run
+    chapters : iterable of str
+        Executed chapters to publish.
+    stage : pathlib.Path
+        It is emptied first.
+    """
+    names = list(chapters)
+    if stage.exists():
+        shutil.rmtree(stage)
+    shutil.copytree(paths.book_dir(), stage)
+    (stage / "notebooks").mkdir()
+    for name in names:
+        _stage_chapter(executed_path(run, name), stage / "notebooks" / f"{name}.ipynb")
+    figures = Path(run.path) / "figures"
+    if figures.is_dir():
+        ignore = shutil.ignore_patterns("*.partial")
+        shutil.copytree(figures, stage / "figures", ignore=ignore)
+    write_reference(stage / "api")
+    (stage / "generated").mkdir()
+    page = status_page(run, [executed_path(run, name) for name in names])
+    (stage / "generated" / "status.md").write_text(page, encoding="utf-8")
+    toc = yaml.safe_load((stage / "_toc.yml").read_text(encoding="utf-8"))
+    toc = _without_missing(toc, stage)
+    (stage / "_toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False), "utf-8")
+
+
+def _stage_chapter(source: Path, target: Path) -> None:
+    """Publish a chapter so that a reader can run the downloaded notebook.
+
+    Papermill's own cell holds the directory of this machine. It goes, and the
+    parameters cell shows the values that were used instead.
+    """
+    import nbformat
+
+    notebook = nbformat.read(source, as_version=4)
+    used = notebook.metadata.get("mri2pet", {}).get("parameters", {})
+    cells = []
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        if "injected-parameters" in tags:
+            continue
+        if "parameters" in tags:
+            cell.source = _with_values(cell.source, used)
+        cells.append(cell)
+    notebook.cells = cells
+    nbformat.write(notebook, target)
+
+
+def _with_values(source: str, used: dict[str, Any]) -> str:
+    lines = []
+    for line in source.split("\n"):
+        match = re.match(r"(?P<name>\w+)(?P<kind>\s*:[^=]+)?\s*=\s*", line)
+        if match and match["name"] in used:
+            comment = line[line.index("  #") :] if "  #" in line else ""
+            value = used[match["name"]]
+            shown = f'"{value}"' if isinstance(value, str) else repr(value)
+            line = f"{match['name']}{match['kind'] or ''}".rstrip()
+            line = f"{line} = {shown}{comment}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _without_missing(toc: Any, stage: Path) -> Any:
+    """Drop chapters that are not staged from the table of contents."""
+    if isinstance(toc, list):
+        kept = (_without_missing(item, stage) for item in toc)
+        return [item for item in kept if item is not None]
+    if isinstance(toc, dict):
+        name = str(toc.get("file", ""))
+        if name.startswith("notebooks/") and not (stage / f"{name}.ipynb").is_file():
+            return None
+        cleaned = {key: _without_missing(value, stage) for key, value in toc.items()}
+        # A part that has lost all its chapters goes as well.
+        return None if cleaned.get("chapters") == [] else cleaned
+    return toc

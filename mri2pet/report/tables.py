@@ -1,0 +1,269 @@
+"""Tables for readers, made from the tidy results and from nothing else.
+
+`summarise` (re-exported from `mri2pet.evaluation.scoring`) makes the tidy frame;
+`wide_table1` turns it into the table of chapter 9, and `to_latex` into a file that a
+paper can include. All three carry the same numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+
+from mri2pet.evaluation.scoring import (
+    COLUMNS,
+    score_every_subject,
+    score_scans,
+    summarise,
+)
+from mri2pet.report import published as paper
+
+__all__ = [
+    "COLUMNS",
+    "METRIC_LABELS",
+    "ROW_LABELS",
+    "cell",
+    "is_illustrative",
+    "lookup",
+    "paired_table",
+    "score_every_subject",
+    "score_scans",
+    "sorted_rows",
+    "summarise",
+    "to_latex",
+    "wide_table1",
+]
+
+# Order and names of the rows of Table 1, controls first.
+ROW_LABELS = {
+    "mean_template": "Mean template",
+    "nearest_subject": "Nearest training person",
+    "random_subject": "Random training person",
+    "regression_unet": "Regression U-Net",
+    "mri2pet": "MRI2PET",
+    "mri2pet_published": "MRI2PET, published network",
+    "no_style": "w/o Style Transfer",
+    "self_pretrained": "Self-pretrained",
+    "no_pretraining": "w/o Pre-Training",
+    "no_loss": "w/o Loss",
+    "vanilla": "Vanilla Diffusion",
+    "gan": "GAN",
+    "cdc": "CDC",
+    "dcl": "DCL",
+    "diffaugment": "DiffAugment",
+    "maskgan": "MaskGAN",
+    "ddpm_pa": "DDPM-PA",
+}
+CONTROLS = ("mean_template", "nearest_subject", "random_subject", "regression_unet")
+
+# (metric, region): heading, digits, is more better (None: 1 is best)
+METRIC_LABELS = {
+    ("ssim", "brain"): ("SSIM, brain", 3, True),
+    ("ssim", "whole"): ("SSIM, whole", 3, True),
+    ("psnr", "brain"): ("PSNR, brain [dB]", 1, True),
+    ("psnr", "whole"): ("PSNR, whole [dB]", 1, True),
+    ("mae", "brain"): ("MAE, brain [SUVR]", 3, False),
+    ("hf_ratio", "brain"): ("Detail, brain (real = 1)", 2, None),
+    ("fid_random", "whole"): ("Frechet, random features", 1, False),
+    ("suvr_error", "composite"): ("Composite error [SUVR]", 3, False),
+    ("suvr_r", "composite"): ("Composite r across people", 2, True),
+    ("positivity_auc", "composite"): ("Positivity AUC", 2, True),
+}
+PAPER_LABELS = {
+    "ssim": ("SSIM, paper (ADNI)", 3),
+    "psnr": ("PSNR [dB], paper (ADNI)", 2),
+    "fid": ("FID-Inception, paper (ADNI)", 1),
+}
+NOT_RUN = "not yet run"
+FEW_PEOPLE = 30
+
+
+def lookup(
+    tidy: pd.DataFrame,
+    row: str,
+    design: str,
+    metric: str,
+    region: str,
+    comparison: str = "",
+    variant: str = "",
+) -> pd.Series | None:
+    """The one line of a tidy frame, or None where it is missing.
+
+    Raises
+    ------
+    ValueError
+        If two lines fit.
+    """
+    wanted = {
+        "row": row,
+        "design": design,
+        "metric": metric,
+        "region": region,
+        "comparison": comparison,
+        "variant": variant,
+    }
+    fits = pd.Series(True, index=tidy.index)
+    for column, content in wanted.items():
+        fits &= tidy[column].fillna("") == content
+    if fits.sum() > 1:
+        raise ValueError(f"{fits.sum()} lines fit {wanted}")
+    return tidy[fits].iloc[0] if fits.any() else None
+
+
+def is_illustrative(tidy: pd.DataFrame) -> bool:
+    """Whether a table rests on too few people (< 30) to be more than an illustration."""
+    return bool(tidy["n"].min() < FEW_PEOPLE)
+
+
+def _number(value: float, digits: int) -> str:
+    if value is None or not math.isfinite(value):
+        return "-"
+    text = f"{value:.{digits}f}"
+    # minus zero is a rounding artefact
+    return text.lstrip("-") if float(text) == 0 else text
+
+
+def cell(line: pd.Series | None, digits: int) -> str:
+    """``value [low, high]`` of one line; the value alone without an interval."""
+    if line is None:
+        return ""
+    text = _number(line["value"], digits)
+    if math.isfinite(line["low"]) and math.isfinite(line["high"]):
+        low, high = _number(line["low"], digits), _number(line["high"], digits)
+        return f"{text} [{low}, {high}]"
+    return text
+
+
+def sorted_rows(tidy: pd.DataFrame) -> list[tuple[str, str]]:
+    """(row, design) of a table as it is read: controls, published, corrected."""
+    default = tidy[tidy["variant"].fillna("") == ""]
+    keys = zip(default["row"], default["design"].fillna(""), strict=True)
+    order, designs = list(ROW_LABELS), ["", "published", "corrected"]
+
+    def place(key: tuple[str, str]):
+        known = order.index(key[0]) if key[0] in order else len(order)
+        return key[0] not in CONTROLS, designs.index(key[1]), known
+
+    return sorted(dict.fromkeys(keys), key=place)
+
+
+def wide_table1(
+    tidy: pd.DataFrame,
+    metrics: Mapping | None = None,
+    *,
+    show_not_run: bool = True,
+) -> pd.DataFrame:
+    """Table 1 as people read it: one line per row and design, controls on top.
+
+    Parameters
+    ----------
+    tidy : DataFrame
+        The columns of `summarise`.
+    metrics : mapping, optional
+        A part of `METRIC_LABELS`, in the order wanted.
+    show_not_run : bool
+        Also list the paper's rows that were not run, with the paper's values.
+
+    Returns
+    -------
+    DataFrame of str
+        ``Row``, ``Design``, one column per metric as ``value [low, high]`` and the
+        paper's values in columns of their own, marked "paper (ADNI)": they come from
+        other data, at another scale, so they stand beside ours and not among them.
+    """
+    metrics = METRIC_LABELS if metrics is None else metrics
+    printed = paper.beside_table1()
+    default = tidy[tidy["variant"].fillna("") == ""]
+    keys = sorted_rows(tidy)
+    if show_not_run:
+        ran = {row for row, _ in keys} | set(CONTROLS)
+        keys += [(row, None) for row in ROW_LABELS if row not in ran]
+    lines = []
+    for row, design in keys:
+        line = {"Row": ROW_LABELS.get(row, row), "Design": design or ""}
+        for (metric, region), (heading, digits, _) in metrics.items():
+            found = None
+            if design is not None:
+                found = lookup(default, row, design, metric, region)
+            line[heading] = NOT_RUN if design is None else cell(found, digits)
+        for metric, (heading, digits) in PAPER_LABELS.items():
+            line[heading] = ""
+            if (row, metric) in printed and design != "corrected":
+                value, source = printed[row, metric]
+                line[heading] = _number(value, digits)
+                if not source.startswith("paper"):  # the ablation it leaves out
+                    line[heading] += " (log)"
+        lines.append(line)
+    floor = lookup(tidy, "real_pet", "", "fid_random", "whole", variant="floor")
+    if floor is not None and ("fid_random", "whole") in metrics:
+        heading, digits, _ = metrics["fid_random", "whole"]
+        line = dict.fromkeys(lines[0] if lines else [], "")
+        line["Row"] = "Other people's real PET (floor)"
+        line[heading] = cell(floor, digits)
+        lines.insert(0, line)
+    return pd.DataFrame(lines)
+
+
+def paired_table(
+    tidy: pd.DataFrame,
+    metric: str = "ssim",
+    region: str = "brain",
+    comparisons: tuple[str, ...] = ("mean_template", "regression_unet", "mri2pet"),
+) -> pd.DataFrame:
+    """Paired differences of every row to some others, one column per comparison.
+
+    Returns
+    -------
+    DataFrame of str
+        ``Row``, ``Design``, and ``minus <comparison>`` as ``value [low, high]``;
+        bold where the interval excludes 0.
+    """
+    digits = METRIC_LABELS[metric, region][1]
+    lines = []
+    for row, design in sorted_rows(tidy):
+        line = {"Row": ROW_LABELS.get(row, row), "Design": design}
+        for other in comparisons:
+            found = lookup(tidy, row, design, metric, region, other)
+            text = cell(found, digits)
+            if found is not None and (found["low"] > 0 or found["high"] < 0):
+                text = f"**{text}**"
+            line[f"minus {ROW_LABELS.get(other, other)}"] = text
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    **{c: rf"\{c}" for c in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
+
+
+def _escape(text: str) -> str:
+    return "".join(_LATEX.get(c, c) for c in str(text))
+
+
+def to_latex(wide: pd.DataFrame, caption: str = "", label: str = "") -> str:
+    """A presentation table as a LaTeX ``table`` with booktabs rules."""
+    body = [
+        " & ".join(_escape(v) for v in line) + r" \\"
+        for line in wide.itertuples(index=False)
+    ]
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{_escape(caption)}}}" if caption else "",
+        rf"\label{{{label}}}" if label else "",
+        rf"\begin{{tabular}}{{{'l' * min(2, wide.shape[1])}{'r' * (wide.shape[1] - 2)}}}",
+        r"\toprule",
+        " & ".join(_escape(c) for c in wide.columns) + r" \\",
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(line for line in lines if line) + "\n"

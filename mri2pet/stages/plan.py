@@ -1,0 +1,148 @@
+"""Which stages each chapter needs, and about how long they take.
+
+The estimate is arithmetic on the profile with costs measured once on 2 cores (see
+`COST`), scaled by a half-second probe of the machine at hand. It is printed and
+decides nothing: budgets never depend on the machine.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from math import prod
+from typing import TYPE_CHECKING
+
+import torch
+
+from mri2pet.config import PRETRAINING
+
+if TYPE_CHECKING:
+    from mri2pet.run import Run
+
+DESIGNS = ("published", "corrected")
+KINDS = ("style", "self", "noisy")
+
+# Seconds on the reference machine (2 cores with AVX-512, float32).
+COST = {
+    "train": 3.4e-6,  # a sample of SpatialUNet per PET voxel, forward and backward
+    "call": 0.7e-6,  # a network call of SpatialUNet per PET voxel
+    "train_published": 1.1e-5,  # the same of PublishedUNet
+    "call_published": 2.6e-6,
+    "style": 3.0e-6,  # a step of one volume per PET voxel
+    "person": 0.45e-6,  # a phantom per MRI voxel
+    "chapter": 12.0,  # kernel, imports, figures
+    "probe": 0.10,  # the probe below
+}
+
+
+def cohort(run: Run) -> None:
+    """Chapters 1 to 3."""
+    run.cohort()
+
+
+def style(run: Run) -> None:
+    """Chapter 4."""
+    for design in DESIGNS:
+        run.styled(design)
+
+
+def scratch(run: Run) -> None:
+    """Chapter 5: from scratch, with and without the pyramid."""
+    for row in ("vanilla", "no_pretraining"):
+        for design in DESIGNS:
+            run.finetune(row, design)
+
+
+def pretraining(run: Run) -> None:
+    """Chapter 6: the pre-trainings, and what fine-tuning makes of them."""
+    for design in DESIGNS:
+        for kind in KINDS:
+            run.pretrain(kind, design)
+        for row in ("mri2pet", "no_loss", "no_pretraining"):
+            run.finetune(row, design)
+
+
+def finetuning(run: Run) -> None:
+    """Chapter 7: the first synthetic PETs and their control."""
+    for design in DESIGNS:
+        run.sample("mri2pet", design)
+    run.sample("regression_unet")
+    run.check_999()
+
+
+def table1(run: Run) -> None:
+    """Chapter 9: every row of Table 1."""
+    run.evaluate()
+
+
+CHAPTERS: dict[str, Callable[[Run], None]] = {
+    "01_cohort": cohort,
+    "03_diffusion": cohort,
+    "04_style_transfer": style,
+    "05_laplacian_loss": scratch,
+    "06_pretraining": pretraining,
+    "07_finetuning": finetuning,
+    "09_table1": table1,
+}
+# Names of `mri2pet stage`.
+STAGES: dict[str, Callable[[Run], None]] = {
+    "cohort": cohort,
+    "style": style,
+    "pretrain": lambda run: [run.pretrain(k, d) for d in DESIGNS for k in KINDS],
+    "finetune": lambda run: [
+        run.finetune(row, d)
+        for row in PRETRAINING
+        for d in (DESIGNS[:1] if row == "mri2pet_published" else DESIGNS)
+    ],
+    "sample": finetuning,
+    "evaluate": table1,
+}
+
+
+def estimate(run: Run) -> dict[str, float]:
+    """Seconds of each kind of work of a whole run, on this machine.
+
+    Returns
+    -------
+    dict
+        Kind of work to seconds, if nothing is done yet.
+    """
+    profile = run.profile
+    plan, draw, people = profile.training, profile.sampling, profile.cohort
+    pet, mri = prod(profile.grids.pet), prod(profile.grids.mri)
+    paired = people.train + people.val + people.test
+    scans = paired + people.train_two_visits + people.test_two_visits
+    test = people.test + people.test_two_visits
+    rows = len(PRETRAINING) - 1
+    samples = plan.batch_size * (
+        2 * len(KINDS) * plan.pretrain_steps + (2 * rows + 1) * plan.finetune_steps
+    )
+    own = 2 * plan.published_net_batch_size * plan.published_net_steps
+    calls = rows * test * (draw.published_calls + draw.calls)
+    calls += test * (draw.samples - 1) * draw.calls + draw.check_people * 999
+    seconds = {
+        "cohort": COST["person"] * mri * (people.unpaired + 2 * scans),
+        "style": 2 * COST["style"] * pet * profile.style.volumes * profile.style.steps,
+        "training": COST["train"] * pet * samples,
+        "published network": pet * (COST["train_published"] * own)
+        + pet * COST["call_published"] * test * draw.published_calls,
+        "sampling": COST["call"] * pet * calls,
+        "chapters": COST["chapter"] * len(CHAPTERS),
+    }
+    factor = probe() / COST["probe"]
+    return {k: v * factor for k, v in seconds.items()}
+
+
+def probe() -> float:
+    """Seconds that this machine takes for a fixed piece of convolution."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(4, 32, 16, 24, 24, generator=generator)
+    weight = torch.randn(32, 32, 3, 3, 3, generator=generator)
+    x = x.to(memory_format=torch.channels_last_3d)
+    weight = weight.to(memory_format=torch.channels_last_3d)
+    best = float("inf")
+    for _ in range(4):
+        start = time.perf_counter()
+        torch.nn.functional.conv3d(x, weight, padding=1)
+        best = min(best, time.perf_counter() - start)
+    return best

@@ -1,0 +1,229 @@
+"""Stage `sample`: synthetic PETs of one row for the test scans, and of controls.
+
+Legend: N scans, K samples of a scan, d h w voxels of the PET grid (z, y, x).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import zarr
+
+from mri2pet.baselines.controls import mean_template, random_subject
+from mri2pet.config import CONTROLS
+from mri2pet.recipes import Conditioned, regress
+from mri2pet.schedule import NoiseSchedule
+from mri2pet.stages.cohort import cohort, cohort_stage
+from mri2pet.stages.learn import Learned, finetune, regression
+from mri2pet.synthesis import synthesize
+from mri2pet.training import keep_freed_memory
+
+if TYPE_CHECKING:
+    from mri2pet.run import Run, Stage
+
+MAIN_ROW = ("mri2pet", "corrected")  # the row with K samples a person
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """Synthetic PETs in SUVR.
+
+    Attributes
+    ----------
+    scan_ids : list of str
+    samples : ndarray, shape (N, K, d, h, w)
+    mean, sd : ndarray, shape (N, d, h, w)
+        Over the K samples; `sd` is NaN where K is 1.
+    """
+
+    scan_ids: list[str]
+    samples: np.ndarray
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean of the samples."""
+        return self.samples.mean(axis=1)
+
+    @property
+    def sd(self) -> np.ndarray:
+        """Standard deviation over the samples (n - 1)."""
+        if self.samples.shape[1] == 1:
+            return np.full(self.mean.shape, np.nan, dtype=np.float32)
+        return self.samples.std(axis=1, ddof=1)
+
+
+def sample(run: Run, row: str, design: str = "", **variant: Any) -> Synthetic:
+    """Return the synthetic PETs of a row of Table 1 for the test scans.
+
+    Parameters
+    ----------
+    run : Run
+    row : str
+        A trained row, or a control (`mean_template`, `random_subject`,
+        `regression_unet`; no design).
+    design : {"published", "corrected", ""}
+    **variant
+        `calls`, `samples`, `sampler`, `variance`, `clip_x0`, `part` ("test" or
+        "val") and `people` (only the first few scans) change the sampling; other
+        keys are passed to `finetune`.
+    """
+    return read_synthetic(sample_stage(run, row, design, **variant).path())
+
+
+def read_synthetic(path: Path) -> Synthetic:
+    """Read one finished group of synthetic PETs."""
+    group = zarr.open_group(path, mode="r")
+    return Synthetic(list(group.attrs["scan_ids"]), np.asarray(group["samples"]))
+
+
+def sample_stage(run: Run, row: str, design: str = "", **variant: Any) -> Stage:
+    """As `sample`, but return the finished stage."""
+    settings = _sampling(run, row, design, variant)
+    if row in CONTROLS:
+        if design:
+            raise ValueError(
+                f"row {row!r} is a control and has no design, not {design!r}"
+            )
+        learned = regression(run) if row == "regression_unet" else None
+    else:
+        rest = {k: v for k, v in variant.items() if k not in settings}
+        learned = finetune(run, row, design, **rest)
+    inputs = [cohort_stage(run)] + ([learned.stage] if learned else [])
+    tags = "".join(f"_{k}={v}" for k, v in sorted(variant.items()))
+    name = f"{row}.{design}{tags}" if design else f"{row}{tags}"
+    output = f"synthetic/{name}.zarr"
+
+    def build(work: Path) -> None:
+        store = cohort(run)
+        ids = store.ids(part=settings["part"], has_pet=True)[: settings["people"]]
+        if learned is None:
+            samples = _control(run, row, ids)[:, None]
+        elif row == "regression_unet":
+            samples = _regression(learned, store.read("mri", ids))[:, None]
+        else:
+            samples = _draw(run, learned, store.read("mri", ids), ids, settings)
+        write_synthetic(work / output, ids, samples)
+
+    return run.stage(
+        f"sample-{name}",
+        module=__name__,
+        settings={**settings, "row": row, "dtype": run.profile.dtype},
+        inputs=inputs,
+        outputs=[output],
+        build=build,
+    )
+
+
+def person_seed(scan_id: str) -> int:
+    """Number that names the random stream of a scan, whoever else is sampled."""
+    return zlib.crc32(scan_id.encode())
+
+
+def write_synthetic(path: Path, scan_ids: Sequence[str], samples: np.ndarray) -> None:
+    """Write samples (N, K, d, h, w) as a Zarr group with one chunk per scan."""
+    if not np.isfinite(samples).all():
+        bad = [
+            s
+            for s, v in zip(scan_ids, samples, strict=True)
+            if not np.isfinite(v).all()
+        ]
+        raise ValueError(
+            f"synthetic PETs of {len(bad)} scans hold NaN or infinite values "
+            f"(first: {bad[0]}); the network has diverged"
+        )
+    group = zarr.open_group(path, mode="w")
+    group.attrs["scan_ids"] = list(scan_ids)
+    group.attrs["units"] = "SUVR"
+    group.create_array(
+        "samples", data=samples.astype(np.float32), chunks=(1, *samples.shape[1:])
+    )
+
+
+def _sampling(run: Run, row: str, design: str, variant: dict[str, Any]) -> dict:
+    plan = run.profile.sampling
+    settings: dict[str, Any] = {"part": "test", "people": None}
+    if row not in CONTROLS:
+        switches = run.profile.design(design)
+        released = switches.sampler == "ddpm"
+        settings |= {
+            "sampler": switches.sampler,
+            "calls": plan.published_calls if released else plan.calls,
+            "variance": switches.variance,
+            "clip_x0": switches.clip_x0,
+            "samples": plan.samples if (row, design) == MAIN_ROW else 1,
+        }
+    return {k: variant.get(k, v) for k, v in settings.items()}
+
+
+def _draw(
+    run: Run,
+    learned: Learned,
+    mri_NDHW: np.ndarray,
+    scan_ids: Sequence[str],
+    settings: dict[str, Any],
+) -> np.ndarray:
+    keep_freed_memory()
+    half = run.profile.dtype == "bfloat16"
+    device = run.profile.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    size = run.profile.sampling.batch_size
+    model = learned.model().to(device)
+    done = []
+    for start in range(0, len(scan_ids), size):
+        part = slice(start, start + size)
+        made = synthesize(
+            model,
+            NoiseSchedule(),
+            mri_NDHW[part],
+            prediction=learned.switches.prediction,
+            pet_scale=learned.pet_scale,
+            person_seeds=[person_seed(s) for s in scan_ids[part]],
+            num_samples=settings["samples"],
+            seed=run.profile.seed,
+            batch_size=size,
+            sampler=settings["sampler"],
+            num_calls=settings["calls"],
+            variance=settings["variance"],
+            clip_x0=learned.clip if settings["clip_x0"] else None,
+            autocast=torch.bfloat16 if half else None,
+        )
+        done.append(made.samples_NKDHW.numpy())
+        if run.progress is not None:
+            run.progress(
+                f"sample {learned.name}",
+                min(start + size, len(scan_ids)),
+                len(scan_ids),
+                float("nan"),
+            )
+    return np.concatenate(done)
+
+
+@torch.no_grad()
+def _regression(learned: Learned, mri_NDHW: np.ndarray) -> np.ndarray:
+    call = Conditioned(learned.model())
+    shape = call.network.pet_shape
+    out = [
+        regress(call, torch.from_numpy(mri)[None, None].float(), (1, 1, *shape))
+        for mri in mri_NDHW
+    ]
+    return learned.pet_scale.to_suvr(torch.cat(out)[:, 0]).numpy()
+
+
+def _control(run: Run, row: str, scan_ids: Sequence[str]) -> np.ndarray:
+    store = cohort(run)
+    train = store.ids(part="train")
+    pets = store.read("pet", train)
+    if row == "mean_template":
+        return np.repeat(mean_template(pets)[None], len(scan_ids), axis=0)
+    people = store.scans["participant_id"]
+    picks = random_subject(
+        list(people.loc[list(scan_ids)]), list(people.loc[train]), seed=run.profile.seed
+    )
+    return pets[picks]

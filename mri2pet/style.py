@@ -1,0 +1,474 @@
+"""Style transfer: give an MRI the Gram statistics of a PET, slice by slice.
+
+The image is optimised so that its VGG19 features keep the MRI's content (conv2_2) and
+take on the Gram matrices of the PET (conv1_1 .. conv3_1), all before the ReLU (Gatys et
+al., 2016). What is fast here, with the published loss unchanged:
+
+- the grey image is one channel: the repetition to three, the normalisation and the bias
+  are folded into the first convolution;
+- the weights are frozen, all slices of several volumes are one batch, and the network
+  ends at conv3_1;
+- a Gram loss has a closed gradient, and ``||A A' - T T'||^2`` is computed on the smaller
+  side: ``||A'A||^2 - 2 ||A'T||^2 + ||T'T||^2``;
+- conv1_1 sees 3x3 patches of one channel (and of the image border), so its 64 features
+  span at most 18 dimensions; 18 rotated ones have the same Gram distance.
+
+Shape suffixes: B volume, D slice, H W plane, S slices of all volumes, C channel, P
+pixels of a slice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# torchvision's index of each convolution in vgg19().features, and its channels.
+LAYERS = {0: (3, 64), 2: (64, 64), 5: (64, 128), 7: (128, 128), 10: (128, 256)}
+POOL_BEFORE = (5, 10)
+CONTENT_LAYER = 7
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_SD = (0.229, 0.224, 0.225)
+
+CONTENT_WEIGHT = 1.0
+PUBLISHED_STYLE_WEIGHT = 1000.0
+STYLE_WEIGHT = {"slice": 1e5, "volume": 1e8}
+MOVED = 1e-3
+
+
+class VGG19Features(nn.Module):
+    """The first five convolutions of VGG19 for grey images, frozen.
+
+    Parameters
+    ----------
+    weights : path, optional
+        A torchvision VGG19 state dictionary (``features.0.weight`` ...). Without it,
+        He-normal random weights from ``seed``: random-weight Gram matching, labelled
+        as such by ``name``.
+    seed : int
+        Seed of the random weights.
+    sha256 : str, optional
+        Expected digest of the file, or its beginning. A name such as
+        ``vgg19-dcbb9e9d.pth`` states it already.
+
+    Attributes
+    ----------
+    name : str
+        ``"vgg19"`` or ``"vgg19_random"``.
+    """
+
+    def __init__(
+        self,
+        weights: str | Path | None = None,
+        seed: int = 0,
+        sha256: str | None = None,
+    ) -> None:
+        super().__init__()
+        # skip_init: the default initialisation would draw from the global generator.
+        self.features = nn.ModuleDict(
+            {
+                str(i): nn.utils.skip_init(nn.Conv2d, a, b, 3, padding=1)
+                for i, (a, b) in LAYERS.items()
+            }
+        )
+        self.name = "vgg19_random" if weights is None else "vgg19"
+        if weights is None:
+            generator = torch.Generator().manual_seed(seed)
+            for conv in self.features.values():
+                nn.init.kaiming_normal_(
+                    conv.weight, nonlinearity="relu", generator=generator
+                )
+                nn.init.zeros_(conv.bias)
+        else:
+            self.load_state_dict(_read_weights(Path(weights), sha256))
+        self.requires_grad_(False)
+        self.eval()
+        self._fold()
+
+    def _fold(self) -> None:
+        """Fold grey-to-colour, normalisation and bias into a two-channel convolution.
+
+        The second channel is a constant one: with zero padding it reproduces what the
+        padding of the *normalised* colour image does at the border.
+        """
+        conv = self.features["0"]
+        mean, sd = (
+            torch.tensor(v, dtype=torch.float64).view(1, 3, 1, 1)
+            for v in (IMAGENET_MEAN, IMAGENET_SD)
+        )
+        weight = conv.weight.double()
+        grey = (weight / sd).sum(1)
+        one = -(weight * mean / sd).sum(1)
+        one[:, 1, 1] += conv.bias.double()
+        folded = torch.stack([grey, one], dim=1)
+        rotated = torch.linalg.qr(folded.flatten(1)).R.view(-1, 2, 3, 3)
+        self.register_buffer("folded", folded.to(conv.weight), persistent=False)
+        self.register_buffer("rotated", rotated.to(conv.weight), persistent=False)
+
+    def forward(self, x_SHW: Tensor) -> dict[int, Tensor]:
+        """Return the five pre-ReLU maps of grey slices in [0, 1].
+
+        Parameters
+        ----------
+        x_SHW : Tensor
+            Slices, shape (S, H, W).
+
+        Returns
+        -------
+        dict
+            Layer index 0, 2, 5, 7, 10 -> (S, C, H, W) with C = 64, 64, 128, 128, 256.
+        """
+        return self._maps(self._two(x_SHW))
+
+    @staticmethod
+    def _two(x_SHW: Tensor) -> Tensor:
+        return torch.stack([x_SHW, torch.ones_like(x_SHW)], dim=1)
+
+    def _maps(self, two: Tensor) -> dict[int, Tensor]:
+        maps = {0: F.conv2d(two, self.folded, padding=1)}
+        for i in list(LAYERS)[1:]:
+            h = maps[max(maps)]
+            # ReLU and max-pool commute; pooling first leaves a quarter to the ReLU.
+            h = F.relu(F.max_pool2d(h, 2) if i in POOL_BEFORE else h)
+            maps[i] = self.features[str(i)](h)
+        return maps
+
+    def gram_maps(self, x_SHW: Tensor) -> tuple[dict[int, Tensor], Tensor]:
+        """Return the maps whose Gram distances equal the five layers', and the content.
+
+        As `forward`, but layer 0 has 18 rotated channels instead of 64.
+        """
+        two = self._two(x_SHW)
+        maps = self._maps(two)
+        maps[0] = F.conv2d(two, self.rotated, padding=1)
+        return maps, maps[CONTENT_LAYER]
+
+
+def _read_weights(path: Path, sha256: str | None) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise ValueError(
+            f"no VGG19 weights at {path}: download torchvision's vgg19-dcbb9e9d.pth, "
+            "or leave weights empty for seeded random features"
+        )
+    if sha256 is None and (stated := re.search(r"-([0-9a-f]{8,})\.pth$", path.name)):
+        sha256 = stated.group(1)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if sha256 is not None and not digest.startswith(sha256.lower()):
+        raise ValueError(f"{path} has sha256 {digest}, expected {sha256}")
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    wanted = {
+        f"features.{i}.{kind}": (b, a, 3, 3) if kind == "weight" else (b,)
+        for i, (a, b) in LAYERS.items()
+        for kind in ("weight", "bias")
+    }
+    missing = sorted(set(wanted) - set(state))
+    if missing:
+        raise ValueError(f"{path} is no VGG19 state dictionary: {missing} missing")
+    for key, shape in wanted.items():
+        if tuple(state[key].shape) != shape:
+            raise ValueError(
+                f"{path}: {key} has shape {tuple(state[key].shape)}, expected {shape}"
+            )
+    return {key: state[key].float() for key in wanted}
+
+
+# -- Gram matrices -------------------------------------------------------------------
+
+
+def gram_matrix_slice(f_SCHW: Tensor) -> Tensor:
+    """Gram matrix of each slice, divided by C H W: shape (S, C, C)."""
+    f = f_SCHW.flatten(2)
+    return f @ f.transpose(1, 2) / f[0].numel()
+
+
+def gram_matrix_volume(f_SCHW: Tensor) -> Tensor:
+    """One Gram matrix of a whole volume, as released: shape (S C, S C).
+
+    Slices and channels are rows of one matrix, so it holds cross-slice correlations;
+    divided by S C H W.
+    """
+    f = f_SCHW.flatten(0, 1).flatten(1)
+    return f @ f.T / f.numel()
+
+
+class _GramDistance(torch.autograd.Function):
+    """``||A A' - T T'||^2`` per matrix, with its closed gradient, on the smaller side."""
+
+    @staticmethod
+    def forward(ctx, a: Tensor, t: Tensor, fixed: Tensor) -> Tensor:
+        if a.shape[-2] <= a.shape[-1]:
+            d = a @ a.mT - fixed
+            ctx.save_for_backward(d @ a)
+            return _energy(d)
+        inner, cross = a.mT @ a, t.mT @ a
+        ctx.save_for_backward(a @ inner - t @ cross)
+        return _energy(inner) - 2 * _energy(cross) + fixed
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
+        (half,) = ctx.saved_tensors
+        return half * (4 * grad)[..., None, None].to(half), None, None
+
+
+def _energy(x: Tensor) -> Tensor:
+    # Summed in float64: on the smaller side three large numbers nearly cancel.
+    return x.double().square().sum((-2, -1))
+
+
+class StyleTarget:
+    """The style side of the loss, computed once.
+
+    Parameters
+    ----------
+    features : VGG19Features
+        The network.
+    style_BDHW : Tensor
+        Style volumes in [0, 1], (B, D, H, W), or one for all, (1, D, H, W).
+    gram : {"slice", "volume"}
+        One Gram matrix per slice, or one per volume as released.
+    """
+
+    def __init__(self, features: VGG19Features, style_BDHW: Tensor, gram: str) -> None:
+        if gram not in STYLE_WEIGHT:
+            raise ValueError(f"gram must be 'slice' or 'volume'; got {gram!r}")
+        self.features, self.gram = features, gram
+        self.depth = style_BDHW.shape[1]
+        self.rows: dict[int, Tensor] = {}
+        self.fixed: dict[int, Tensor] = {}
+        with torch.no_grad():
+            maps, _ = features.gram_maps(style_BDHW.flatten(0, 1))
+            for i, f in maps.items():
+                t = self._matrix(f)
+                small = t.shape[-2] <= t.shape[-1]
+                self.rows[i] = t[..., :0] if small else t
+                self.fixed[i] = t @ t.mT if small else _energy(t.mT @ t)
+
+    def _matrix(self, f_SCHW: Tensor) -> Tensor:
+        """Rows of the Gram matrix: (B, D, C, P) per slice or (B, D C, P) per volume."""
+        f = f_SCHW.flatten(2).unflatten(0, (-1, self.depth))
+        return f if self.gram == "slice" else f.flatten(1, 2)
+
+    def loss(self, maps: dict[int, Tensor]) -> Tensor:
+        """Style loss per volume: sum over layers of the MSE of Gram matrices, (B,)."""
+        total = 0.0
+        for i, f in maps.items():
+            a = self._matrix(f)
+            distance = _GramDistance.apply(a, self.rows[i], self.fixed[i])
+            rows, pixels = a.shape[-2] // f.shape[1] * LAYERS[i][1], a.shape[-1]
+            mse = distance / (float(rows) ** 2 * (float(rows) * pixels) ** 2)
+            total = total + (mse.mean(1) if self.gram == "slice" else mse)
+        return total
+
+
+# -- the transfer ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class StyleResult:
+    """Styled volumes and what happened to each.
+
+    Attributes
+    ----------
+    styled_BDHW : Tensor
+        Volumes in [0, 1].
+    report : list of dict
+        One per volume: ``content_loss_before``, ``content_loss_after``,
+        ``style_loss_before``, ``style_loss_after`` (unweighted), ``max_gradient`` (of
+        the weighted loss at the start), ``distance_moved`` (RMS over voxels) and
+        ``moved`` (whether that reaches 1e-3).
+    """
+
+    styled_BDHW: Tensor
+    report: list[dict[str, float | bool]]
+
+
+def style_transfer(
+    content_BDHW: Tensor,
+    style_BDHW: Tensor,
+    features: VGG19Features,
+    *,
+    gram: str = "slice",
+    steps: int = 25,
+    optimizer: str = "adam",
+    style_weight: float | None = None,
+    content_weight: float = CONTENT_WEIGHT,
+    lr: float | None = None,
+    batch_size: int = 4,
+) -> StyleResult:
+    """Optimise the pixels of MRIs towards the Gram statistics of PETs.
+
+    Parameters
+    ----------
+    content_BDHW : Tensor
+        MRIs on the PET's grid, in [0, 1], shape (B, D, H, W). Also the start image.
+    style_BDHW : Tensor
+        PETs in [0, 1], same shape, or one template (1, D, H, W).
+    features : VGG19Features
+        The network.
+    gram : {"slice", "volume"}
+        Gram matrix per slice, or per volume as released.
+    steps : int
+        Adam steps, or outer L-BFGS steps of 20 inner iterations (released: 100).
+    optimizer : {"adam", "lbfgs"}
+        Adam by default; L-BFGS with PyTorch's defaults as released.
+    style_weight : float, optional
+        Weight of the style loss. The released 1000 belongs to ``gram="volume"`` and
+        real VGG19 weights; the default, `STYLE_WEIGHT`, moves the image with random
+        features too.
+    content_weight : float
+        Weight of the content loss; released: 1.
+    lr : float, optional
+        Step size; default 0.02 (Adam) or 1 (L-BFGS).
+    batch_size : int
+        Volumes at once; changes speed and memory only.
+
+    Returns
+    -------
+    StyleResult
+    """
+    _check_volumes("content", content_BDHW)
+    _check_volumes("style", style_BDHW)
+    count = content_BDHW.shape[0]
+    if style_BDHW.shape[1:] != content_BDHW.shape[1:] or style_BDHW.shape[0] not in (
+        1,
+        count,
+    ):
+        raise ValueError(
+            f"style must have shape {tuple(content_BDHW.shape)}, or one volume of it; "
+            f"got {tuple(style_BDHW.shape)}"
+        )
+    if gram not in STYLE_WEIGHT:
+        raise ValueError(f"gram must be 'slice' or 'volume'; got {gram!r}")
+    if optimizer not in ("adam", "lbfgs"):
+        raise ValueError(f"optimizer must be 'adam' or 'lbfgs'; got {optimizer!r}")
+    if steps < 1 or batch_size < 1:
+        raise ValueError(f"steps and batch_size must be >= 1; got {steps}, {batch_size}")
+    weights = (
+        content_weight,
+        STYLE_WEIGHT[gram] if style_weight is None else style_weight,
+    )
+    # One L-BFGS state for several volumes would couple them; Adam is per pixel.
+    size = 1 if optimizer == "lbfgs" else batch_size
+    lr = {"adam": 0.02, "lbfgs": 1.0}[optimizer] if lr is None else lr
+    shared = style_BDHW.shape[0] == 1 and count > 1
+    target = StyleTarget(features, style_BDHW, gram) if shared else None
+    styled, report = [], []
+    for at in range(0, count, size):
+        chunk = slice(at, at + size)
+        side = target or StyleTarget(features, style_BDHW[chunk], gram)
+        volumes, rows = _transfer(
+            content_BDHW[chunk], side, features, optimizer, steps, weights, lr
+        )
+        styled.append(volumes)
+        report += rows
+    return StyleResult(torch.cat(styled), report)
+
+
+def _check_volumes(name: str, x: Tensor) -> None:
+    if x.ndim != 4 or x.shape[0] == 0 or min(x.shape[2:]) < 4:
+        raise ValueError(f"{name} must have shape (B, D, H, W); got {tuple(x.shape)}")
+    low, high = x.min().item(), x.max().item()
+    if not (low >= 0 and high <= 1):
+        raise ValueError(f"{name} must lie in [0, 1]; got {low:g} to {high:g}")
+
+
+def _transfer(
+    content: Tensor,
+    target: StyleTarget,
+    features: VGG19Features,
+    optimizer: str,
+    steps: int,
+    weights: tuple[float, float],
+    lr: float,
+) -> tuple[Tensor, list[dict[str, float | bool]]]:
+    with torch.no_grad():
+        wanted = features(content.flatten(0, 1))[CONTENT_LAYER]
+    x = content.clone().requires_grad_()
+    trace: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def losses() -> tuple[Tensor, Tensor]:
+        maps, kept = features.gram_maps(x.flatten(0, 1))
+        error = (kept - wanted).unflatten(0, content.shape[:2])
+        return error.square().flatten(1).mean(1), target.loss(maps)
+
+    def closure() -> Tensor:
+        with torch.no_grad():
+            x.clamp_(0, 1)
+        x.grad = None
+        content_B, style_B = losses()
+        total = (weights[0] * content_B + weights[1] * style_B).sum()
+        total.backward()
+        if not trace:
+            gradient = x.grad.abs().amax((1, 2, 3))
+            trace.append((content_B.detach(), style_B.detach(), gradient))
+        return total.detach()
+
+    # Adam's default eps, 1e-8, would swallow the gradients of a mean over all voxels.
+    engine = (
+        torch.optim.Adam([x], lr=lr, eps=1e-16)
+        if optimizer == "adam"
+        else torch.optim.LBFGS([x], lr=lr)
+    )
+    for _ in range(steps):
+        engine.step(closure)
+    with torch.no_grad():
+        x.clamp_(0, 1)
+        content_B, style_B = losses()
+    distance = (x.detach() - content).square().mean((1, 2, 3)).sqrt()
+    return x.detach(), list(_rows(trace[0], content_B, style_B, distance))
+
+
+def _rows(
+    before: tuple[Tensor, Tensor, Tensor], content: Tensor, style: Tensor, moved: Tensor
+) -> Iterator[dict[str, float | bool]]:
+    for b in range(content.shape[0]):
+        yield {
+            "content_loss_before": float(before[0][b]),
+            "content_loss_after": float(content[b]),
+            "style_loss_before": float(before[1][b]),
+            "style_loss_after": float(style[b]),
+            "max_gradient": float(before[2][b]),
+            "distance_moved": float(moved[b]),
+            "moved": bool(moved[b] >= MOVED),
+        }
+
+
+def histogram_match(content: Tensor, reference: Tensor) -> Tensor:
+    """Map content values so that their distribution is the reference's.
+
+    The free alternative to style transfer: one monotone map of grey values per volume.
+
+    Parameters
+    ----------
+    content, reference : Tensor
+        Any shapes; ranks of the content become quantiles of the reference. Equal
+        content values stay equal.
+
+    Returns
+    -------
+    Tensor
+        The shape and dtype of ``content``.
+
+    Examples
+    --------
+    >>> histogram_match(torch.tensor([3.0, 1.0, 2.0]), torch.tensor([10.0, 20.0, 30.0]))
+    tensor([30., 10., 20.])
+    """
+    _, inverse, counts = torch.unique(
+        content, return_inverse=True, return_counts=True
+    )
+    ends = counts.cumsum(0)
+    middle = (ends - (counts + 1) / 2).double() / max(content.numel() - 1, 1)
+    ordered = reference.flatten().double().sort().values
+    place = middle * (ordered.numel() - 1)
+    low = place.floor().long()
+    high = (low + 1).clamp(max=ordered.numel() - 1)
+    values = torch.lerp(ordered[low], ordered[high], place - low)
+    return values.to(content.dtype)[inverse]

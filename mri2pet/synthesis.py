@@ -1,0 +1,207 @@
+"""From MRI to synthetic PET: batches, K samples a person, mean and uncertainty.
+
+Every sample has a random stream of its own, keyed by (seed, person, sample number), so
+it does not depend on who else is in the batch or on the batch size.
+
+Shape suffixes: N people, K samples, B batch, C channel, D H W depth, height, width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .schedule import NoiseSchedule, draw_noise, sample
+
+
+@dataclass(frozen=True)
+class PetScale:
+    """The one affine map between SUVR and what the network sees.
+
+    Attributes
+    ----------
+    shift, scale : float
+        ``network = (suvr - shift) / scale``; scale > 0.
+
+    Examples
+    --------
+    >>> scale = PetScale.fit(np.array([0.0, 2.0]))
+    >>> scale.shift, scale.scale, float(scale.to_network(3.0))
+    (1.0, 1.0, 2.0)
+    """
+
+    shift: float = 0.0
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.shift):
+            raise ValueError(f"shift must be finite; got {self.shift}")
+        if not (np.isfinite(self.scale) and self.scale > 0):
+            raise ValueError(f"scale must be positive and finite; got {self.scale}")
+
+    @classmethod
+    def fit(cls, suvr: np.ndarray | Tensor) -> PetScale:
+        """Standardise: mean and SD over every voxel of the **training** PETs."""
+        suvr = np.asarray(suvr)
+        return cls(
+            float(suvr.mean(dtype=np.float64)), float(suvr.std(dtype=np.float64))
+        )
+
+    def to_network(self, suvr):
+        """Map SUVR to network units; arrays and tensors keep their type."""
+        return (suvr - self.shift) / self.scale
+
+    def to_suvr(self, x):
+        """Map network units to SUVR: the inverse of `to_network`."""
+        return x * self.scale + self.shift
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """Synthetic PETs in SUVR, float32 on the CPU.
+
+    Attributes
+    ----------
+    samples_NKDHW : Tensor
+        All samples.
+    mean_NDHW : Tensor
+        Mean over the samples of a person.
+    sd_NDHW : Tensor
+        Unbiased standard deviation over the samples; NaN where K = 1.
+    """
+
+    samples_NKDHW: Tensor
+    mean_NDHW: Tensor
+    sd_NDHW: Tensor
+
+
+def sample_generator(seed: int, person: int, number: int) -> torch.Generator:
+    """Return the random stream of one sample of one person."""
+    if min(seed, person, number) < 0:
+        raise ValueError(f"seeds must not be negative; got {(seed, person, number)}")
+    state = np.random.SeedSequence([seed, person, number]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0]) >> 1)
+
+
+@torch.no_grad()
+def synthesize(
+    model: nn.Module,
+    schedule: NoiseSchedule,
+    mri_BCDHW: Tensor | np.ndarray,
+    *,
+    prediction: str,
+    pet_scale: PetScale,
+    person_seeds: Sequence[int],
+    num_samples: int = 1,
+    seed: int = 0,
+    batch_size: int = 8,
+    sampler: str = "ddim",
+    num_calls: int = 25,
+    variance: str = "beta",
+    eta: float = 0.0,
+    clip_x0: tuple[float, float] | None = None,
+    autocast: torch.dtype | None = None,
+) -> Synthesis:
+    """Draw ``num_samples`` synthetic PETs for every MRI.
+
+    Parameters
+    ----------
+    model : Module
+        `PublishedUNet` or `SpatialUNet`; put into eval mode during the call.
+    schedule : NoiseSchedule
+        The schedule of its training.
+    mri_BCDHW : Tensor or array
+        MRIs in [0, 1], shape (N, 1, D, H, W) or (N, D, H, W).
+    prediction : {"eps", "x0", "v"}
+        What the network outputs.
+    pet_scale : PetScale
+        The map that the network was trained through.
+    person_seeds : sequence of int
+        One number per MRI that names the person's random stream.
+    num_samples : int
+        Samples per MRI, K.
+    seed : int
+        Seed of the whole set.
+    batch_size : int
+        Volumes per network call; changes speed and memory only.
+    sampler, num_calls, variance, eta, clip_x0
+        As in `mri2pet.schedule.sample`; ``clip_x0`` is in network units.
+    autocast : torch.dtype, optional
+        Run the network under autocast, e.g. ``torch.bfloat16``.
+
+    Returns
+    -------
+    Synthesis
+    """
+    mri = torch.as_tensor(mri_BCDHW, dtype=torch.float32)
+    if mri.ndim == len(model.mri_shape) + 1:
+        mri = mri.unsqueeze(1)
+    if mri.ndim != len(model.mri_shape) + 2 or mri.shape[0] == 0:
+        raise ValueError(
+            f"mri needs shape (N, 1) + {tuple(model.mri_shape)} with N > 0; "
+            f"got {tuple(mri.shape)}"
+        )
+    if not torch.isfinite(mri).all():
+        raise ValueError("mri holds NaN or infinite values")
+    people = mri.shape[0]
+    if len(person_seeds) != people:
+        raise ValueError(
+            f"need one person seed per MRI, {people}; got {len(person_seeds)}"
+        )
+    for name, value in (("num_samples", num_samples), ("batch_size", batch_size)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1; got {value}")
+
+    device = next(model.parameters()).device
+    grid = (1, *model.pet_shape)
+    jobs = [(n, k) for n in range(people) for k in range(num_samples)]
+    samples = torch.empty(people, num_samples, *model.pet_shape)
+    context = (
+        nullcontext()
+        if autocast is None
+        else torch.autocast(device.type, dtype=autocast)
+    )
+    was_training = model.training
+    model.eval()
+    try:
+        for start in range(0, len(jobs), batch_size):
+            batch = jobs[start : start + batch_size]
+            generators = [
+                sample_generator(seed, int(person_seeds[n]), k) for n, k in batch
+            ]
+            who = sorted({n for n, _ in batch})
+            row = torch.tensor([who.index(n) for n, _ in batch], device=device)
+            with context:
+                cond = model.encode(mri[who].to(device))[row]
+
+                def denoise(x: Tensor, t_B: Tensor, cond: Tensor = cond) -> Tensor:
+                    return model(x, t_B, cond)
+
+                x0 = sample(
+                    denoise,
+                    schedule,
+                    draw_noise((len(batch), *grid), generators, device=device),
+                    prediction=prediction,
+                    sampler=sampler,
+                    num_calls=num_calls,
+                    variance=variance,
+                    eta=eta,
+                    clip_x0=clip_x0,
+                    generator=generators,
+                )
+            x0 = pet_scale.to_suvr(x0.squeeze(1).float()).cpu()
+            for (n, k), volume in zip(batch, x0, strict=True):
+                samples[n, k] = volume
+    finally:
+        model.train(was_training)
+    sd = (
+        samples.std(dim=1)
+        if num_samples > 1
+        else torch.full_like(samples[:, 0], float("nan"))
+    )
+    return Synthesis(samples, samples.mean(dim=1), sd)
