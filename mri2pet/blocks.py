@@ -280,51 +280,58 @@ def depth_to_space(x: Tensor, factors: Sequence[int]) -> Tensor:
 
 
 class ResBlock(nn.Module):
-    """Pre-norm residual block with FiLM: the embedding scales and shifts the second norm.
+    """Pre-norm residual block with FiLM: the embedding scales and shifts its last norm.
 
-    The last convolution starts at zero, so a fresh block is its own shortcut.
+    Norm, SiLU, conv 3, once or twice. GroupNorm has one group, as in the published
+    network: it is the variant that stays fast in channels-last memory. The last
+    convolution starts at zero, so a fresh block is the identity.
+
+    Parameters
+    ----------
+    channels : int
+        Channels in and out.
+    embed_dim : int
+        Length of the embedding.
+    convs : int
+        Number of convolutions.
+    dims : int
+        2 or 3.
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        embed_dim: int,
-        *,
-        groups: int = 8,
-        dims: int = 3,
+        self, channels: int, embed_dim: int, *, convs: int = 2, dims: int = 3
     ) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(groups, in_channels)
-        self.conv1 = conv_nd(dims, in_channels, out_channels, 3, padding=1)
-        self.film = nn.Linear(embed_dim, 2 * out_channels)
-        self.norm2 = nn.GroupNorm(groups, out_channels)
-        self.conv2 = conv_nd(dims, out_channels, out_channels, 3, padding=1)
-        self.shortcut = (
-            nn.Identity()
-            if in_channels == out_channels
-            else conv_nd(dims, in_channels, out_channels, 1)
+        self.norms = nn.ModuleList(nn.GroupNorm(1, channels) for _ in range(convs))
+        self.convs = nn.ModuleList(
+            conv_nd(dims, channels, channels, 3, padding=1) for _ in range(convs)
         )
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)
+        self.film = nn.Linear(embed_dim, 2 * channels)
+        nn.init.zeros_(self.convs[-1].weight)
+        nn.init.zeros_(self.convs[-1].bias)
 
     def forward(self, x: Tensor, e_BE: Tensor) -> Tensor:
-        """Map (B, in, ...) to (B, out, ...); ``e_BE`` is the activated embedding."""
-        film = self.film(e_BE)
-        film = film.view(*film.shape, *(1,) * (x.ndim - 2))
-        scale, shift = film.chunk(2, dim=1)
-        h = self.conv1(F.silu(self.norm1(x)))
-        h = self.norm2(h) * (1 + scale) + shift
-        return self.shortcut(x) + self.conv2(F.silu(h))
+        """Map (B, C, ...) to (B, C, ...); ``e_BE`` is the activated embedding."""
+        h = x
+        for norm, conv in zip(self.norms, self.convs, strict=True):
+            h = norm(h)
+            if conv is self.convs[-1]:
+                film = self.film(e_BE).to(h.dtype)
+                scale, shift = film.view(*film.shape, *(1,) * (x.ndim - 2)).chunk(2, 1)
+                h = torch.addcmul(shift, h, 1 + scale)
+            h = conv(F.silu(h))
+        return x + h
 
 
 class SelfAttention(nn.Module):
     """Pre-norm multi-head self-attention over all voxels, with a residual."""
 
-    def __init__(self, channels: int, *, heads: int = 4, groups: int = 8) -> None:
+    def __init__(self, channels: int, *, heads: int = 4) -> None:
         super().__init__()
+        if channels % heads:
+            raise ValueError(f"{channels} channels do not split into {heads} heads")
         self.heads = heads
-        self.norm = nn.GroupNorm(groups, channels)
+        self.norm = nn.GroupNorm(1, channels)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.out = nn.Linear(channels, channels)
         nn.init.zeros_(self.out.weight)
@@ -337,4 +344,4 @@ class SelfAttention(nn.Module):
         q, k, v = (a.transpose(1, 2) for a in (q, k, v))
         h = F.scaled_dot_product_attention(q, k, v)
         h = self.out(h.transpose(1, 2).flatten(2))
-        return x + h.transpose(1, 2).reshape(x.shape)
+        return x + h.transpose(1, 2).unflatten(2, x.shape[2:])

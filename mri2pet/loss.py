@@ -41,7 +41,7 @@ def laplacian_pyramid(x_BDHW: Tensor, levels: int = 5) -> list[Tensor]:
     Parameters
     ----------
     x_BDHW : Tensor
-        Volumes, shape (B, D, H, W); in-plane size at least ``2 ** levels // 2 + 1``.
+        Volumes, shape (B, D, H, W), in-plane size at least ``2 ** levels``.
     levels : int
         Number of band-pass levels.
 

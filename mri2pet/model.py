@@ -9,6 +9,7 @@ Shape suffixes: B batch, C channel, E embedding, D H W depth, height, width (z, 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -31,6 +32,7 @@ from .blocks import (
 )
 
 CONDITIONINGS = ("spatial", "global")
+CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
 def _check(name: str, x: Tensor, grid: tuple[int, ...] | None, dims: int) -> None:
@@ -202,48 +204,39 @@ class SpatialUNet(nn.Module):
         self.conditioning = conditioning
         self.mri_factors = tuple(2 * f for f in self.factors)
         self.fine_shape = tuple(2 * n for n in self.pet_shape)
-        embed = self.embed_dim = 4 * width
+        embed = 4 * width
         widths = [width * m for m in channel_mults]
-
         folded = patch**2
-        mri_channels = 0
+
         if conditioning == "spatial":
-            mri_channels = folded * 2**dims
-            self.mri_stem = conv_nd(
-                dims, mri_channels, width, 3, padding=1, bias=False
-            )
+            self.mri_stem = conv_nd(dims, folded * 2**dims, width, 1, bias=False)
         else:
             self.mri_encoder = MRIEncoder(self.mri_shape, 256)
             self.mri_to_embed = nn.Linear(256, embed)
-        self.stem = conv_nd(dims, folded, width, 3, padding=1)
         self.time = nn.Sequential(
             nn.Linear(256, embed), nn.SiLU(), nn.Linear(embed, embed)
         )
-        self.down_blocks = nn.ModuleList()
-        self.down_convs = nn.ModuleList()
-        channels = width
-        for level, w in enumerate(widths):
-            self.down_blocks.append(ResBlock(channels, w, embed, dims=dims))
-            channels = w
-            if level + 1 < len(widths):
-                self.down_convs.append(
-                    conv_nd(dims, w, w, 3, stride=2, padding=1)
-                )
-        self.middle1 = ResBlock(channels, channels, embed, dims=dims)
-        self.attention = SelfAttention(channels) if attention else nn.Identity()
-        self.middle2 = ResBlock(channels, channels, embed, dims=dims)
-        self.up_blocks = nn.ModuleList()
-        self.up_convs = nn.ModuleList()
-        for level, w in reversed(list(enumerate(widths))):
-            self.up_blocks.append(ResBlock(channels + w, w, embed, dims=dims))
-            channels = w
-            if level:
-                self.up_convs.append(conv_nd(dims, w, w, 3, padding=1))
-        self.norm = nn.GroupNorm(8, channels)
-        self.head = conv_nd(dims, channels, folded, 3, padding=1)
+        self.stem = conv_nd(dims, folded, width, 3, padding=1)
+        self.down_blocks, self.downs = nn.ModuleList(), nn.ModuleList()
+        self.up_blocks, self.ups = nn.ModuleList(), nn.ModuleList()
+        for level, (a, b) in enumerate(itertools.pairwise(widths)):
+            # A convolution of the first level costs as much as eight of the second;
+            # the stem has just made one, so one more is enough on the way down.
+            convs = 1 if level == 0 else 2
+            self.down_blocks.append(ResBlock(a, embed, convs=convs, dims=dims))
+            self.downs.append(conv_nd(dims, a, b, 2, stride=2))
+            # Upsampling repeats voxels: mixing channels before it is 2**dims cheaper.
+            self.ups.insert(0, conv_nd(dims, b, a, 1))
+            self.up_blocks.insert(0, ResBlock(a, embed, dims=dims))
+        bottom = widths[-1]
+        self.bottom1 = ResBlock(bottom, embed, dims=dims)
+        self.attention = SelfAttention(bottom) if attention else nn.Identity()
+        self.bottom2 = ResBlock(bottom, embed, dims=dims)
+        self.norm = nn.GroupNorm(1, width)
+        self.head = conv_nd(dims, width, folded, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
-        self.to(memory_format=torch.channels_last_3d if dims == 3 else torch.channels_last)
+        self.to(memory_format=CHANNELS_LAST[dims])
 
     def encode(self, mri: Tensor) -> Tensor:
         """Encode the MRI (B, 1, D, H, W) once; reuse the result at every call.
@@ -252,8 +245,8 @@ class SpatialUNet(nn.Module):
         -------
         Tensor
             Spatial: (B, width, D, H/patch, W/patch), the MRI's share of the first
-            convolution of [x, MRI] (a convolution of a concatenation is a sum of
-            convolutions). Global: (B, E).
+            convolution of the concatenation [x, MRI], which is the sum of a
+            convolution of x and one of the MRI. Global: (B, 4 width).
         """
         _check("mri", mri, self.mri_shape, self.dims)
         if self.conditioning == "global":
@@ -294,16 +287,12 @@ class SpatialUNet(nn.Module):
             e = e + cond
         e = F.silu(e)
         skips = []
-        for level, block in enumerate(self.down_blocks):
+        for block, down in zip(self.down_blocks, self.downs, strict=True):
             h = block(h, e)
             skips.append(h)
-            if level < len(self.down_convs):
-                h = self.down_convs[level](h)
-        h = self.middle2(self.attention(self.middle1(h, e)), e)
-        for level, block in enumerate(self.up_blocks):
-            h = block(torch.cat([h, skips.pop()], dim=1), e)
-            if level < len(self.up_convs):
-                h = F.interpolate(h, scale_factor=2, mode="nearest")
-                h = self.up_convs[level](h)
-        h = self.head(F.silu(self.norm(h)))
-        return depth_to_space(h, self.factors)
+            h = down(h)
+        h = self.bottom2(self.attention(self.bottom1(h, e)), e)
+        for up, block in zip(self.ups, self.up_blocks, strict=True):
+            h = F.interpolate(up(h), scale_factor=2, mode="nearest") + skips.pop()
+            h = block(h, e)
+        return depth_to_space(self.head(F.silu(self.norm(h))), self.factors)

@@ -41,7 +41,9 @@ def mean_template(train_pets_NDHW: np.ndarray) -> np.ndarray:
     """
     pets = np.asarray(train_pets_NDHW)
     if pets.ndim != 4 or len(pets) == 0:
-        raise ValueError(f"training PETs have shape {pets.shape}, expected (N, D, H, W)")
+        raise ValueError(
+            f"training PETs have shape {pets.shape}, expected (N, D, H, W)"
+        )
     mean = pets.mean(axis=0, dtype=np.float64)
     if not np.isfinite(mean).all():
         raise ValueError("a training PET holds values that are NaN or infinite")

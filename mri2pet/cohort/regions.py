@@ -111,6 +111,8 @@ def spatial_maps(x, y, z):
     maps["brainstem"] = _half(17 - side) * _between(y, -44, -8) * _half(-6 - z)
     body = _half(30 - side) * _between(y, -50, 36) * _between(z, -8, 32)
     body = body * np.clip(1 - _half(side - 22) * _half(y + 8), 0, 1)
+    # Behind the third ventricle the midline holds cisterns, which do not widen.
+    body = body * (1 - _half(7 - side) * _half(-26 - y) * _half(12 - z))
     body = body * _half(28 - 0.35 * np.clip(y, 0, None) - z + 4)
     atrium = _ellipsoid(side, y, z, (26, -42, 8), (10, 16, 16))
     horn = _ellipsoid(side, y, z, (32, -24, -12), (8, 18, 10))

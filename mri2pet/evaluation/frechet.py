@@ -198,18 +198,35 @@ def frechet_distance(features_a: np.ndarray, features_b: np.ndarray) -> float:
         raise ValueError(
             f"features of {flat[0].shape[-1]} and of {flat[1].shape[-1]} dimensions"
         )
-    moments = [
-        _Sums(f.reshape(1, -1, f.shape[-1]), ["all"]).moments() for f in flat
-    ]
+    moments = [_Sums(f.reshape(1, -1, f.shape[-1]), ["all"]).moments() for f in flat]
     return _distance(*moments)
 
 
-def _leave_one_out(real: _Sums, fake: _Sums) -> tuple[float, np.ndarray]:
-    full = _distance(real.moments(), fake.moments())
-    left = [
-        _distance(real.moments(i), fake.moments(i)) for i in range(len(real.names))
-    ]
-    return full, np.array(left)
+def frechet_replicates(
+    real_NSF: np.ndarray, synthetic_NSF: np.ndarray, patients: Sequence
+) -> tuple[float, np.ndarray]:
+    """Distance on everybody, and without each person in turn.
+
+    A person is deleted from the real and from the synthetic scans at once. What
+    `jackknife` takes: of one row for its value, or of two rows subtracted for their
+    paired difference.
+
+    Parameters
+    ----------
+    real_NSF, synthetic_NSF : ndarray, shape (N, S, F)
+        Features per scan and slice (`RandomFeatures`), in the same order of scans.
+    patients : sequence of length N
+        The person of each scan.
+
+    Returns
+    -------
+    full : float
+    left_P : ndarray, shape (P,)
+        In the order of the sorted names.
+    """
+    real, fake = _Sums(real_NSF, patients), _Sums(synthetic_NSF, patients)
+    left = [_distance(real.moments(i), fake.moments(i)) for i in range(len(real.names))]
+    return _distance(real.moments(), fake.moments()), np.array(left)
 
 
 def frechet_jackknife(
@@ -221,23 +238,17 @@ def frechet_jackknife(
 ) -> Estimate:
     """Frechet distance, bias-corrected, with an interval over people.
 
-    A person is deleted from the real and from the synthetic scans at once. A
-    percentile bootstrap is no alternative: resampling people with repetition
+    A percentile bootstrap is no alternative: resampling people with repetition
     raises the distance, so that its interval need not cover its own point value.
 
-    Parameters
-    ----------
-    real_NSF, synthetic_NSF : ndarray, shape (N, S, F)
-        Features per scan and slice (`RandomFeatures`), in the same order of scans.
-    patients : sequence of length N
-        The person of each scan.
+    Parameters as in `frechet_replicates`.
 
     Returns
     -------
     Estimate
         May fall slightly below 0 where there is no difference.
     """
-    full, left = _leave_one_out(_Sums(real_NSF, patients), _Sums(synthetic_NSF, patients))
+    full, left = frechet_replicates(real_NSF, synthetic_NSF, patients)
     return jackknife(full, left, scans=len(patients), level=level)
 
 
@@ -250,9 +261,8 @@ def frechet_difference(
     level: float = 0.95,
 ) -> Estimate:
     """Distance of one row minus the distance of another, paired over people."""
-    real = _Sums(real_NSF, patients)
-    full_a, left_a = _leave_one_out(real, _Sums(synthetic_NSF, patients))
-    full_b, left_b = _leave_one_out(real, _Sums(comparison_NSF, patients))
+    full_a, left_a = frechet_replicates(real_NSF, synthetic_NSF, patients)
+    full_b, left_b = frechet_replicates(real_NSF, comparison_NSF, patients)
     return jackknife(full_a - full_b, left_a - left_b, scans=len(patients), level=level)
 
 
@@ -300,7 +310,9 @@ def frechet_floor(
         full = _distance(a.moments(), b.moments())
         left_a = [_distance(a.moments(i), b.moments()) for i in range(people)]
         left_b = [_distance(a.moments(), b.moments(i)) for i in range(people)]
-        one = jackknife(full, np.array(left_a), np.array(left_b), scans=scans)
+        one = jackknife(
+            full, np.array(left_a), np.array(left_b), scans=scans, level=level
+        )
         values.append(one.value)
         variances.append((one.high - one.low) ** 2)
     value, half = float(np.mean(values)), float(np.mean(variances)) ** 0.5 / 2

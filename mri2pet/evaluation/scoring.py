@@ -16,15 +16,12 @@ import pandas as pd
 
 from mri2pet.cohort.regions import REGIONS
 from mri2pet.evaluation.checks import check_volumes
-from mri2pet.evaluation.frechet import (
-    frechet_difference,
-    frechet_floor,
-    frechet_jackknife,
-)
+from mri2pet.evaluation.frechet import frechet_floor, frechet_replicates
 from mri2pet.evaluation.inference import (
     Estimate,
     Statistic,
     auc_statistic,
+    jackknife,
     mean_statistic,
     paired_difference,
     patient_bootstrap,
@@ -292,6 +289,12 @@ def summarise(
     weights = patient_weights(patients, n_boot, seed)
     measures = {key: _measures(frame, label) for key, frame in frames.items()}
 
+    left_out = {
+        key: frechet_replicates(real_features_NSF, features[key], patients)
+        for key in frames
+        if key in features
+    }
+
     lines: list[dict] = []
     degenerate: dict[tuple, int] = {}
 
@@ -323,14 +326,15 @@ def summarise(
                     values, theirs, patients, statistic, weights_BN=weights
                 )
                 add(key, metric, region, name, e)
-        if key in features:
-            mine = features[key]
-            e = frechet_jackknife(real_features_NSF, mine, patients)
+        if key in left_out:
+            full, left = left_out[key]
+            e = jackknife(full, left, scans=len(patients))
             add(key, "fid_random", "whole", "", e)
             for name, other in others.items():
-                if other in features:
-                    e = frechet_difference(
-                        real_features_NSF, mine, features[other], patients
+                if other in left_out:
+                    other_full, other_left = left_out[other]
+                    e = jackknife(
+                        full - other_full, left - other_left, scans=len(patients)
                     )
                     add(key, "fid_random", "whole", name, e)
     if floor is not None:

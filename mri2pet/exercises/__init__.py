@@ -24,6 +24,7 @@ solution's cell calls ``check`` too, so a chapter with a wrong solution fails.
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 import re
 from collections.abc import Callable
@@ -84,7 +85,7 @@ def as_number(answer: Any, what: str = "a number") -> float:
         value = float(answer)
     except (TypeError, ValueError, RuntimeError):
         raise Wrong(f"I expected {what}, not {type(answer).__name__}.") from None
-    if value != value or value in (float("inf"), float("-inf")):
+    if not math.isfinite(value):
         raise Wrong(f"I expected {what}, not {value}.")
     return value
 
@@ -97,7 +98,7 @@ def as_function(answer: Any) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return answer(*args, **kwargs)
-        except Exception as error:  # the reader's code may raise anything
+        except Exception as error:  # noqa: BLE001 - the reader's code may raise anything
             raise Wrong(
                 f"Your function raised {type(error).__name__}: {error}"
             ) from None

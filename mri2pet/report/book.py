@@ -7,7 +7,9 @@ finished site replaces the old one only when there was not a single warning.
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -45,6 +47,7 @@ __all__ = [
     "execute_chapters",
     "gate",
     "redraw_figures",
+    "shown_names",
 ]
 
 # Faults of the theme, each with its repair.
@@ -159,17 +162,31 @@ def chapters_showing(name: str) -> list[str]:
     """
     known: dict[str, list[str]] = {}
     for chapter in chapter_names():
-        source = (paths.notebooks_dir() / f"{chapter}.ipynb").read_text("utf-8")
-        # In JSON the quotes of the code are escaped, and the call may be broken
-        # over several lines.
-        call = r'show_(?:figure|table)\((?:[^"]|\\")*?\\"([A-Za-z][\w-]*)\\"'
-        for found in re.findall(call, source):
+        for found in shown_names(chapter):
             known.setdefault(found, []).append(chapter)
     if name not in known:
         raise ValueError(
             f"figure {name!r}: no chapter shows it; known: {', '.join(sorted(known))}"
         )
     return known[name]
+
+
+def shown_names(chapter: str) -> list[str]:
+    """Return the names of the figures and tables that a chapter shows, in order."""
+    source = paths.notebooks_dir() / f"{chapter}.ipynb"
+    names = []
+    for cell in json.loads(source.read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        for node in ast.walk(ast.parse("".join(cell["source"]))):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+                continue
+            if node.func.id in ("show_figure", "show_table"):
+                given = {k.arg: k.value for k in node.keywords}
+                name = node.args[1] if len(node.args) > 1 else given.get("name")
+                if isinstance(name, ast.Constant):
+                    names.append(name.value)
+    return names
 
 
 def redraw_figures(

@@ -20,15 +20,28 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from mri2pet.cohort.geometry import BOX_CENTRE_MM, BOX_MM, axis_coordinates
+from mri2pet.report.slices import (
+    LEVELS_MM,
+    PLANES,
+    middle_mm,
+    nearest_levels,
+    normal_axis,
+    slice_of,
+    window,
+)
 
-PLANES = ("axial", "coronal", "sagittal")
-# Axial levels that a reader of amyloid PET looks at: temporal lobes and cerebellum,
-# basal ganglia, lateral ventricles, precuneus and parietal cortex.
-LEVELS_MM = (-20.0, 4.0, 20.0, 40.0)
-# The part of the box that is drawn: every brain, and a little of its border.
-_SHOWN_MM = {"z": (-76.0, 86.0), "y": (-117.0, 84.0), "x": (-82.0, 82.0)}
-_NORMAL = {"axial": 0, "coronal": 1, "sagittal": 2}
+__all__ = [
+    "KINDS",
+    "LEVELS_MM",
+    "PLANES",
+    "Kind",
+    "draw_rows",
+    "draw_slice",
+    "draw_slices",
+    "figure2",
+    "nearest_levels",
+    "slice_of",
+]
 
 
 @dataclass(frozen=True)
@@ -53,77 +66,6 @@ def _kind(name: str) -> Kind:
     if name not in KINDS:
         raise ValueError(f"kind {name!r}: expected one of {', '.join(KINDS)}")
     return KINDS[name]
-
-
-def slice_of(
-    volume_DHW: np.ndarray, plane: str = "axial", mm: float = 0.0
-) -> tuple[np.ndarray, tuple[float, float, float, float]]:
-    """One slice of a volume, and where it lies.
-
-    Parameters
-    ----------
-    volume_DHW : ndarray, shape (D, H, W)
-        A volume on any grid of the box.
-    plane : {"axial", "coronal", "sagittal"}
-    mm : float
-        MNI coordinate of the slice; linear between the centres of two voxels.
-
-    Returns
-    -------
-    image : ndarray
-        Rows grow upwards in the picture, columns to the right.
-    extent : tuple (left, right, bottom, top) in MNI mm
-        For ``imshow(..., origin="lower", extent=extent)``.
-
-    Raises
-    ------
-    ValueError
-        On another plane, another rank, or a coordinate outside the box.
-    """
-    volume = np.asarray(volume_DHW)
-    if plane not in PLANES:
-        raise ValueError(f"plane {plane!r}: expected one of {', '.join(PLANES)}")
-    if volume.ndim != 3:
-        raise ValueError(f"a volume has 3 axes (z, y, x); got shape {volume.shape}")
-    axis = _NORMAL[plane]
-    low = BOX_CENTRE_MM[axis] - BOX_MM[axis] / 2
-    if not low <= mm <= low + BOX_MM[axis]:
-        raise ValueError(
-            f"{plane} slice at {mm} mm lies outside the box "
-            f"({low} to {low + BOX_MM[axis]} mm)"
-        )
-    centres = axis_coordinates(volume.shape)[axis]
-    position = np.interp(mm, centres, np.arange(len(centres)))
-    below = int(np.floor(position))
-    above = min(below + 1, len(centres) - 1)
-    share = position - below
-    image = (1 - share) * volume.take(below, axis) + share * volume.take(above, axis)
-    vertical, horizontal = (a for a in range(3) if a != axis)
-    edges = []
-    for a in (horizontal, vertical):
-        edges += [BOX_CENTRE_MM[a] - BOX_MM[a] / 2, BOX_CENTRE_MM[a] + BOX_MM[a] / 2]
-    return image, tuple(edges)
-
-
-def nearest_levels(
-    shape_DHW: tuple[int, int, int],
-    wanted_mm: Sequence[float] = LEVELS_MM,
-    plane: str = "axial",
-) -> tuple[float, ...]:
-    """Coordinates of the slices of a grid nearest to those wanted, without repeats.
-
-    The PET grid is the coarser one: at the centres of its slices no PET is blended
-    from two slices, and the MRI beside it shows the same millimetres.
-    """
-    centres = axis_coordinates(shape_DHW)[_NORMAL[plane]]
-    levels = [float(centres[np.abs(centres - mm).argmin()]) for mm in wanted_mm]
-    return tuple(dict.fromkeys(levels))
-
-
-def _window(plane: str) -> tuple[tuple[float, float], tuple[float, float]]:
-    names = [n for n, axis in zip("zyx", range(3), strict=True) if axis != _NORMAL[plane]]
-    vertical, horizontal = names
-    return _SHOWN_MM[horizontal], _SHOWN_MM[vertical]
 
 
 def draw_slice(
@@ -173,8 +115,8 @@ def draw_slice(
         xs = np.linspace(*extent[:2], edge.shape[1] * 2 + 1)[1::2]
         if edge.min() < 0.5 < edge.max():
             ax.contour(xs, ys, edge, levels=[0.5], colors="white", linewidths=0.6)
-    ax.set_xlim(*_window(plane)[0])
-    ax.set_ylim(*_window(plane)[1])
+    ax.set_xlim(*window(plane)[0])
+    ax.set_ylim(*window(plane)[1])
     ax.set_xticks([])
     ax.set_yticks([])
     # what lies outside the box looks like its empty border
@@ -193,7 +135,7 @@ def _grid_figure(
     rows: int, columns: int, plane: str, cell_inches: float, bars: int
 ) -> tuple[Figure, np.ndarray, list[Axes]]:
     """Axes of equal physical size, close together, with room for colour bars."""
-    (x0, x1), (y0, y1) = _window(plane)
+    (x0, x1), (y0, y1) = window(plane)
     gap, left, top = 0.05, 0.62, 0.36
     height = cell_inches * (y1 - y0) / (x1 - x0)
     bottom = 0.55 if bars else 0.05
@@ -332,9 +274,9 @@ def draw_slices(
     """
     shape = np.shape(volume_DHW)
     if mm is None:
-        middle = (BOX_CENTRE_MM[_NORMAL.get(plane, 0)],)
-        mm = nearest_levels(shape, LEVELS_MM if plane == "axial" else middle, plane)
-    axis = "zyx"[_NORMAL[plane]]
+        wanted = LEVELS_MM if plane == "axial" else (middle_mm(plane),)
+        mm = nearest_levels(shape, wanted, plane)
+    axis = "zyx"[normal_axis(plane)]
     return draw_rows(
         [[volume_DHW] * len(mm)],
         kinds=kind,

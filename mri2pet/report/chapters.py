@@ -160,9 +160,11 @@ def gate(path: Path) -> list[str]:
             continue
         if cell.source.strip() and cell.execution_count is None:
             faults.append(f"{path}: code cell {number} was not run")
-        for output in cell.outputs:
-            if output.output_type == "error":
-                faults.append(f"{path}: code cell {number} raised {output.ename}")
+        faults += [
+            f"{path}: code cell {number} raised {output.ename}"
+            for output in cell.outputs
+            if output.output_type == "error"
+        ]
     return faults
 
 

@@ -30,7 +30,7 @@ _WORDS = {
 
 
 def outcome(line: pd.Series, metric: str, region: str) -> str:
-    """Does a paired difference show its row ahead, behind, or neither?
+    """Say whether a paired difference shows its row ahead, behind, or neither.
 
     Returns
     -------

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -125,8 +126,10 @@ def _compare_file(result: Path, expected: Path, tolerances: dict) -> list[dict]:
     for key, old in theirs.iterrows():
         new = mine.loc[key] if key in mine.index else None
         lines.append(_compare_line(result.stem, key, new, old, tolerances))
-    for key in mine.index.difference(theirs.index, sort=False):
-        lines.append(_compare_line(result.stem, key, mine.loc[key], None, tolerances))
+    lines += [
+        _compare_line(result.stem, key, mine.loc[key], None, tolerances)
+        for key in mine.index.difference(theirs.index, sort=False)
+    ]
     return lines
 
 
@@ -186,8 +189,10 @@ def to_markdown(report: pd.DataFrame, title: str) -> str:
     lines = [f"# {title}", "", summary(report), ""]
     lines.append("| " + " | ".join(columns) + " |")
     lines.append("|" + " --- |" * len(columns))
-    for row in ordered[columns].itertuples(index=False):
-        lines.append("| " + " | ".join(_show(v) for v in row) + " |")
+    lines += [
+        "| " + " | ".join(_show(v) for v in row) + " |"
+        for row in ordered[columns].itertuples(index=False)
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -230,17 +235,24 @@ def to_html(report: pd.DataFrame, title: str) -> str:
     )
 
 
-def check_run(run: Run, expected_dir: Path | None = None) -> bool:
+def check_run(
+    run: Run,
+    expected_dir: Path | None = None,
+    *,
+    say: Callable[[str], None] = print,
+) -> bool:
     """Compare a run with its profile's expected results and write the report.
 
-    Writes `report/drift.html` and `report/drift.md` into the run, and prints one line
-    and the results that do not agree.
+    Writes `report/drift.html` and `report/drift.md` into the run, and says in one line
+    each how many results agree and which do not.
 
     Parameters
     ----------
     run : Run
     expected_dir : Path, optional
         Default: `data/expected/<profile>`.
+    say : callable
+        Receives the lines.
 
     Returns
     -------
@@ -261,15 +273,15 @@ def check_run(run: Run, expected_dir: Path | None = None) -> bool:
         partial = folder / f"{file}.partial"
         partial.write_text(text, encoding="utf-8")
         partial.replace(folder / file)
-    print(f"{summary(report)}; report: {folder / 'drift.html'}")
+    say(f"{summary(report)}; report: {folder / 'drift.html'}")
     bad = report[report["status"] != _SAME]
     for line in bad.head(20).to_dict("records"):
         key = " ".join(str(line[c]) for c in KEY if line[c])
-        print(
+        say(
             f"  {line['status']}: {line['artifact']} {key} ({line['what']}): "
             f"regenerated {_show(line['regenerated'])}, "
             f"expected {_show(line['expected'])}"
         )
     if len(bad) > 20:
-        print(f"  and {len(bad) - 20} more, in the report")
+        say(f"  and {len(bad) - 20} more, in the report")
     return ok

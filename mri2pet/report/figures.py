@@ -110,7 +110,9 @@ def figure_2(
         order = [list(made.scan_ids).index(i) for i in ids]
         columns[_WRAPPED.get(row, ROW_LABELS.get(row, row))] = made.samples[order, 0]
         mine = scores[
-            (scores["row"] == row) & (scores["design"] == own) & scores["scan_id"].isin(ids)
+            (scores["row"] == row)
+            & (scores["design"] == own)
+            & scores["scan_id"].isin(ids)
         ]
         mine = mine[mine["variant"] == ""]
         low, high = mine["ssim_brain"].min(), mine["ssim_brain"].max()
@@ -141,7 +143,7 @@ def forest(
 ) -> Drawn:
     """Paired differences of all rows to a few others, with intervals over people."""
     tidy = run.results("table1")
-    heading, digits, more = METRIC_LABELS[metric, region]
+    heading, _, more = METRIC_LABELS[metric, region]
     keys = [k for k in sorted_rows(tidy) if k[0] != "real_pet"]
     fig = Figure(figsize=(3.0 * len(comparisons) + 1.6, 0.26 * len(keys) + 1.3))
     axes = fig.subplots(1, len(comparisons), sharey=True, squeeze=False)[0]
@@ -178,8 +180,8 @@ def forest(
     fig.tight_layout()
     n = int(tidy["n"].max())
     caption = (
-        f"Paired differences of {heading}, with 95 % intervals over {n} people. Filled: "
-        "the interval excludes 0. "
+        f"Paired differences of {heading}, with 95 % intervals over {n} people. "
+        "Filled: the interval excludes 0. "
         + ("Right of 0 is better." if more else "Left of 0 is better.")
     )
     return fig, caption, f"Forest plot of {heading}. " + " ".join(said)
@@ -226,7 +228,7 @@ def blur_or_truth(run) -> Drawn:
     caption = (
         "Image similarity against truth about amyloid, with 95 % intervals over "
         "people. SSIM can be high for a picture that says nothing about the person; "
-        "the correlation cannot."
+        "the correlation across people asks for the person."
     )
     return fig, caption, "Scatter of rows. " + "; ".join(said) + "."
 

@@ -95,7 +95,7 @@ def value(table: str, row: str, metric: str) -> float:
 
 
 def table(name: str):
-    """A published table as a DataFrame: row, metric, value, plus_minus, stars, source."""
+    """Return a published table: row, metric, and the fields of `Entry`."""
     import pandas as pd
 
     return pd.DataFrame(

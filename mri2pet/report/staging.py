@@ -60,6 +60,12 @@ def _stage_chapter(source: Path, target: Path) -> None:
 
     notebook = nbformat.read(source, as_version=4)
     used = notebook.metadata.get("mri2pet", {}).get("parameters", {})
+    # Sphinx would number the chapters 1, 2, 3... whatever their files are called.
+    number = int(target.name.split("_")[0])
+    title = notebook.cells[0]
+    title.source = re.sub(
+        r"\A# (?!Chapter )", f"# Chapter {number}. ", title.source, count=1
+    )
     cells = []
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
@@ -69,6 +75,7 @@ def _stage_chapter(source: Path, target: Path) -> None:
             cell.source = _with_values(cell.source, used)
         cells.append(cell)
     notebook.cells = cells
+    notebook.metadata.papermill["parameters"] = used
     nbformat.write(notebook, target)
 
 

@@ -87,13 +87,11 @@ def _provenance(run: Run) -> list[str]:
         "| What | Value |",
         "| :--- | :--- |",
     ]
-    for key in _FACTS:
-        if key in facts:
-            lines.append(f"| {key} | `{facts[key]}` |")
-    versions = facts.get("versions")
-    if isinstance(versions, dict):
-        for name, version in sorted(versions.items()):
-            lines.append(f"| {name} | `{version}` |")
+    lines += [
+        f"| {key} | `{facts[key]}` |" for key in _FACTS if facts.get(key, "") != ""
+    ]
+    versions = facts.get("versions", {})
+    lines += [f"| {name} | `{version}` |" for name, version in sorted(versions.items())]
     return [*lines, "~~~"]
 
 
@@ -102,9 +100,8 @@ def _run_record(root: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     record = json.loads(path.read_text(encoding="utf-8"))
-    facts: dict[str, Any] = {}
-    for part in (record, record.get("environment", {})):
-        for key, value in part.items():
-            if key == "versions" or isinstance(value, str | int | float | bool):
-                facts[key] = value
-    return facts
+    return {
+        key: value
+        for key, value in record.items()
+        if key == "versions" or isinstance(value, str | int | float | bool)
+    }

@@ -113,7 +113,7 @@ def lookup(
 
 
 def is_illustrative(tidy: pd.DataFrame) -> bool:
-    """Whether a table rests on too few people (< 30) to be more than an illustration."""
+    """Whether fewer than 30 people stand behind a table: then it only illustrates."""
     return bool(tidy["n"].min() < FEW_PEOPLE)
 
 
@@ -252,12 +252,14 @@ def to_latex(wide: pd.DataFrame, caption: str = "", label: str = "") -> str:
         " & ".join(_escape(v) for v in line) + r" \\"
         for line in wide.itertuples(index=False)
     ]
+    text = min(2, wide.shape[1])
+    columns = "l" * text + "r" * (wide.shape[1] - text)
     lines = [
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{_escape(caption)}}}" if caption else "",
         rf"\label{{{label}}}" if label else "",
-        rf"\begin{{tabular}}{{{'l' * min(2, wide.shape[1])}{'r' * (wide.shape[1] - 2)}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
         " & ".join(_escape(c) for c in wide.columns) + r" \\",
         r"\midrule",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html.parser
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -88,6 +89,7 @@ class _Links(html.parser.HTMLParser):
                 self.links.append(values[key])
 
 
+@cache
 def _parsed(path: Path) -> _Links:
     parser = _Links()
     parser.feed(path.read_text(encoding="utf-8"))

@@ -67,9 +67,7 @@ def tidy(world, rows):
 
 def _line(tidy, row, design, metric, region, comparison=""):
     keys = ["row", "design", "metric", "region", "comparison"]
-    found = tidy[
-        (tidy[keys] == [row, design, metric, region, comparison]).all(axis=1)
-    ]
+    found = tidy[(tidy[keys] == [row, design, metric, region, comparison]).all(axis=1)]
     assert len(found) == 1
     return found.iloc[0]
 
@@ -120,9 +118,7 @@ def test_values_are_means_over_scans_and_differences_are_paired(world, rows, tid
     assert line["low"] <= line["value"] <= line["high"] < 0
     for name in ("mean_template", "random_subject"):
         _line(tidy, "mri2pet", "corrected", "suvr_r", "composite", name)
-    better = _line(
-        tidy, "mri2pet", "corrected", "mae", "brain", "mri2pet/published"
-    )
+    better = _line(tidy, "mri2pet", "corrected", "mae", "brain", "mri2pet/published")
     assert better["high"] < 0
 
 
@@ -182,9 +178,9 @@ def test_bad_input_is_refused(world, rows):
         score_scans(real, real[:, :4], brain, regions, ids, patients)
     with pytest.raises(ValueError, match="ids"):
         score_scans(real, real, brain, regions, ids[:3], patients)
+    mask = brain.copy()
+    mask[2] = 0
     with pytest.raises(ValueError, match=f"mask of {ids[2]} is empty"):
-        mask = brain.copy()
-        mask[2] = 0
         score_scans(real, real, mask, regions, ids, patients)
     with pytest.raises(ValueError, match="NaN"):
         score_scans(real, real * np.nan, brain, regions, ids, patients)

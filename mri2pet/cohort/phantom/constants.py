@@ -53,7 +53,7 @@ MMSE_RETEST_SD = 0.7  # part of MMSE_SD that is new at every visit
 SCALE_SD, SCALE_MAX = 0.04, 0.08  # per axis
 POSE_MM, POSE_DEGREES = 0.5, 0.5  # left over by the alignment
 WARP_SPACING = (60.0, 24.0, 9.0)  # spline knots, mm
-WARP_SD = (6.0, 2.5, 1.0)
+WARP_SD = (6.0, 2.2, 0.9)
 WARP_SYMMETRY = (0.92, 0.6, 0.0)  # share of the variance that both sides have in common
 WARP_GRID_MM = 4.0
 SQUARINGS = 5
@@ -62,11 +62,11 @@ GREY_WHITE_SD = 0.45  # the inner border of the cortex
 INSIDE_BOX, DAMPING = 0.996, 0.85  # a brain that leaves the box is made less extreme
 
 # --- Atrophy [Fjell09, Raz05] ------------------------------------------------------
-VENTRICLE_MM = 10.0  # peak displacement velocity at V = 1
-VENTRICLE_BLUR = 9.0  # FWHM, mm
+VENTRICLE_MM = 9.0  # peak displacement velocity at V = 1
+VENTRICLE_BLUR = 14.0  # FWHM, mm
 V_RANGE = (-1.2, 1.2)
-THINNING = 0.30  # share of the edge's grey matter lost at V = 1
-THINNING_MEDIAL_TEMPORAL = 2.0  # times as much
+THINNING = 0.36  # share of the edge's grey matter lost at V = 1
+THINNING_MEDIAL_TEMPORAL = 3.5  # times; about twice the loss in volume
 EDGE_BLUR = 5.0  # FWHM in which tissue is called an edge
 
 # --- T1 ----------------------------------------------------------------------------
@@ -79,27 +79,27 @@ T1_NOISE = 0.02  # of white matter, Rician [Gudbjartsson95]
 # --- AV45 PET [Clark11, Landau12, Joshi15] -----------------------------------------
 PSF_FWHM = 7.0
 UPTAKE = {
-    "gm": 0.86,
+    "gm": 0.80,
     "wm": 1.62,
     "csf": 0.35,
     "scalp": 0.30,
-    "cerebellar_gm": 0.86,
-    "cerebellar_wm": 1.30,
-    "deep_gm": 1.10,
+    "cerebellar_gm": 0.92,
+    "cerebellar_wm": 1.40,
+    "deep_gm": 1.05,
     "brainstem": 1.45,
 }
 UPTAKE_WM_SD, UPTAKE_GM_SD = 0.08, 0.03  # between people
 AMYLOID_UPTAKE = {
-    "frontal": 0.95,
-    "precuneus_pcc": 1.10,
-    "lateral_parietal": 0.95,
-    "lateral_temporal": 0.90,
-    "medial_temporal": 0.25,
-    "occipital": 0.45,
-    "motor": 0.40,
-    "striatum": 0.55,
-    "thalamus": 0.25,
-    "rest": 0.55,
+    "frontal": 1.36,
+    "precuneus_pcc": 1.50,
+    "lateral_parietal": 1.36,
+    "lateral_temporal": 1.26,
+    "medial_temporal": 0.40,
+    "occipital": 0.70,
+    "motor": 0.65,
+    "striatum": 0.80,
+    "thalamus": 0.35,
+    "rest": 0.80,
 }
 REGION_GAIN_SD = 0.25
 PET_NOISE, PET_NOISE_FWHM = 0.05, 7.0  # relative SD at uptake 1 on the PET grid

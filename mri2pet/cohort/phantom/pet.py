@@ -61,7 +61,9 @@ def render_uptake(tissues, grid, *, people, seed):
     skin = (1 + 0.2 * gains[:, -3]).clamp(min=0.2)
     cerebellum, stem = tissues.region("cerebellum"), tissues.region("brainstem")
     deep = tissues.region("striatum") + tissues.region("thalamus")
-    in_grey = grey * (
+    # The spread of grey matter spares the cerebellum, else the reference removes it.
+    in_grey = 1 + (grey - 1) * (1 - cerebellum)
+    in_grey = in_grey * (
         level["gm"]
         + (level["cerebellar_gm"] - level["gm"]) * cerebellum
         + (level["deep_gm"] - level["gm"]) * deep
