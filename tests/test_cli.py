@@ -98,7 +98,7 @@ def _bad(kind, tmp_path, t1):
         affine[:3, 3] += 60
         return _nifti(tmp_path, data, affine)
     if kind == "no background":
-        data = data + 1
+        data = np.random.default_rng(0).random(data.shape, dtype=np.float32)
     return _nifti(tmp_path, data, template.affine)
 
 

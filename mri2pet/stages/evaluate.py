@@ -125,7 +125,7 @@ def _score(
     patients = list(people.loc[ids])
     real, train = store.read("pet", ids), store.read("pet", train_ids)
     brain, regions = store.read("brain", ids), store.read("regions", ids)
-    embed = RandomFeatures(dims=plan.frechet_dims, seed=run.profile.seed)
+    embed = RandomFeatures(plan.frechet_dims, seed=run.profile.seed).fit(train)
 
     scores, features, samples = {}, {}, {}
     for (row, design), path in paths.items():

@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
+import torch
 from nilearn.image import resample_img, smooth_img
+from scipy import ndimage
 
 import mri2pet
 from mri2pet import provenance
 from mri2pet.cohort.geometry import grid_affine, voxel_mm
+from mri2pet.cohort.normalise import unit_range
 from mri2pet.schedule import NoiseSchedule
 from mri2pet.stages.learn import Learned, finetune, load_learned
 from mri2pet.stages.sample import person_seed
@@ -94,7 +97,7 @@ def read_t1(path: str | Path) -> nib.Nifti1Image:
         raise ValueError(f"{path}: holds NaN or infinite values")
     if data.max() <= data.min():
         raise ValueError(f"{path}: every voxel is {data.flat[0]:g}")
-    return nib.Nifti1Image(data, affine)
+    return nib.Nifti1Image(data - data.min(), affine)  # background to 0
 
 
 def to_network(t1: nib.Nifti1Image, mri_shape: tuple[int, int, int]) -> np.ndarray:
@@ -115,21 +118,27 @@ def to_network(t1: nib.Nifti1Image, mri_shape: tuple[int, int, int]) -> np.ndarr
     sizes = nib.affines.voxel_sizes(t1.affine)
     # Smooth to the coarser voxel before sampling it, as the phantoms are.
     fwhm = np.sqrt(np.clip(np.square(target) - np.square(sizes), 1e-6, None))
-    image = resample_img(
-        smooth_img(t1, fwhm),
-        target_affine=grid_affine(mri_shape),
-        target_shape=mri_shape[::-1],
-        interpolation="continuous",
+    mask = nib.Nifti1Image(head_mask(t1).astype(np.float32), t1.affine)
+    mri, inside = (
+        resample_img(
+            smooth_img(image, fwhm),
+            target_affine=grid_affine(mri_shape),
+            target_shape=mri_shape[::-1],
+            interpolation="linear",
+        )
+        for image in (t1, mask)
     )
-    volume = np.asarray(image.dataobj, dtype=np.float32).transpose(2, 1, 0)
-    low, high = 0.0, float(np.percentile(volume[volume > INSIDE * volume.max()], 99.9))
-    return np.clip((volume - low) / (high - low), 0.0, 1.0).astype(np.float32)
+    volume = np.asarray(mri.dataobj, dtype=np.float32).transpose(2, 1, 0)
+    brain = np.asarray(inside.dataobj).transpose(2, 1, 0) > 0.5
+    scaled = unit_range(torch.from_numpy(volume.copy()), torch.from_numpy(brain))
+    return scaled.numpy()
 
 
 def head_mask(t1: nib.Nifti1Image) -> np.ndarray:
     """Return where the T1 is not background, in its own grid."""
     data = np.asarray(t1.dataobj)
-    return data > data.min() + INSIDE * (data.max() - data.min())
+    bright = data > data.min() + INSIDE * (data.max() - data.min())
+    return ndimage.binary_fill_holes(bright)
 
 
 def check_plausible(t1: nib.Nifti1Image, path: str | Path) -> None:
@@ -212,8 +221,9 @@ def synthesize_t1(
     )
     mask = head_mask(t1)
     pet = to_t1(made.mean_NDHW[0].numpy(), t1, mask)
-    spread = made.sd_NDHW[0] if samples > 1 else made.mean_NDHW[0] * 0
-    sd = to_t1(spread.numpy(), t1, mask)
+    sd = nib.Nifti1Image(np.zeros(t1.shape, dtype=np.float32), t1.affine)
+    if samples > 1:
+        sd = to_t1(made.sd_NDHW[0].numpy(), t1, mask)
     return RealSynthesis(
         pet, sd, t1, _sidecar(path, learned, card, samples, calls, seed)
     )

@@ -52,8 +52,8 @@ MMSE_RETEST_SD = 0.7  # part of MMSE_SD that is new at every visit
 # --- Anatomy [Klein10] -------------------------------------------------------------
 SCALE_SD, SCALE_MAX = 0.04, 0.08  # per axis
 POSE_MM, POSE_DEGREES = 0.5, 0.5  # left over by the alignment
-WARP_SPACING = (60.0, 24.0, 9.0)  # spline knots, mm
-WARP_SD = (6.0, 2.2, 0.9)
+WARP_SPACING = (60.0, 28.0, 9.0)  # spline knots, mm
+WARP_SD = (6.5, 1.8, 0.9)
 WARP_SYMMETRY = (0.92, 0.6, 0.0)  # share of the variance that both sides have in common
 WARP_GRID_MM = 4.0
 SQUARINGS = 5
@@ -79,7 +79,7 @@ T1_NOISE = 0.02  # of white matter, Rician [Gudbjartsson95]
 # --- AV45 PET [Clark11, Landau12, Joshi15] -----------------------------------------
 PSF_FWHM = 7.0
 UPTAKE = {
-    "gm": 0.80,
+    "gm": 0.79,
     "wm": 1.62,
     "csf": 0.35,
     "scalp": 0.30,
@@ -90,16 +90,16 @@ UPTAKE = {
 }
 UPTAKE_WM_SD, UPTAKE_GM_SD = 0.08, 0.03  # between people
 AMYLOID_UPTAKE = {
-    "frontal": 1.36,
-    "precuneus_pcc": 1.50,
-    "lateral_parietal": 1.36,
-    "lateral_temporal": 1.26,
-    "medial_temporal": 0.40,
-    "occipital": 0.70,
-    "motor": 0.65,
-    "striatum": 0.80,
+    "frontal": 1.30,
+    "precuneus_pcc": 1.42,
+    "lateral_parietal": 1.30,
+    "lateral_temporal": 1.20,
+    "medial_temporal": 0.38,
+    "occipital": 0.66,
+    "motor": 0.60,
+    "striatum": 0.75,
     "thalamus": 0.35,
-    "rest": 0.80,
+    "rest": 0.75,
 }
 REGION_GAIN_SD = 0.25
 PET_NOISE, PET_NOISE_FWHM = 0.05, 7.0  # relative SD at uptake 1 on the PET grid
