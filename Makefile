@@ -27,7 +27,7 @@ $(READY): pyproject.toml constraints.txt
 	  || { echo "$$($(PYTHON) --version) does not fit: Python 3.11 to 3.13 is needed; name one with PYTHON=..."; exit 2; }; \
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || exit 1; \
 	echo "Installing the tested libraries into $(VENV) ..."; \
-	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[book,test]' || exit 1; \
+	$(BIN)/python -m pip install --quiet --quiet $(PIP_FLAGS) -c constraints.txt -e '.[book,test]' || exit 1; \
 	echo "Set up in $$(( $$(date +%s) - start )) s"
 	@touch $@
 

@@ -211,7 +211,9 @@ class MRIEncoder(nn.Module):
         mri_shape = tuple(mri_shape)
         dims = len(mri_shape)
         if min(mri_shape) < 16:
-            raise ValueError(f"the MRI encoder pools four times: {mri_shape} is too small")
+            raise ValueError(
+                f"mri_shape needs at least 16 per axis (four poolings); got {mri_shape}"
+            )
         voxels = 1
         for n in mri_shape:
             voxels *= n // 16

@@ -26,7 +26,8 @@ def _slices(x: Tensor) -> Tensor:
     """Flatten everything between batch and plane: (B, D, H, W)."""
     if x.ndim < 4:
         raise ValueError(
-            f"a volume needs shape (B, D, H, W) or (B, 1, D, H, W); got {tuple(x.shape)}"
+            "a volume needs shape (B, D, H, W) or (B, 1, D, H, W); "
+            f"got {tuple(x.shape)}"
         )
     return x.flatten(1, -3)
 
@@ -118,7 +119,8 @@ def laplacian_time_weight(
     """
     if weighting not in WEIGHTINGS:
         raise ValueError(
-            f"laplacian weight must be one of {', '.join(WEIGHTINGS)}; got {weighting!r}"
+            f"laplacian weight must be one of {', '.join(WEIGHTINGS)}; "
+            f"got {weighting!r}"
         )
     abar = schedule.abar(t_B)
     if weighting == "x0":
@@ -226,9 +228,9 @@ def paper_x0_formula(
 ) -> Tensor:
     """The formula for x0 as printed in the paper: **wrong**, kept to show how wrong.
 
-    ``x_t / sqrt(a) - sqrt(1 - a) / a * noise`` with a = alpha_t (``reading="alpha"``) or
-    a = abar_t (``"alpha_bar"``). `NoiseSchedule.predict_x0` is the correct one: abar_t,
-    and a square root in the last denominator.
+    ``x_t / sqrt(a) - sqrt(1 - a) / a * noise`` with a = alpha_t (``reading="alpha"``)
+    or a = abar_t (``"alpha_bar"``). `NoiseSchedule.predict_x0` is the correct one:
+    abar_t, and a square root in the last denominator.
 
     Returns
     -------

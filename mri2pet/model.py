@@ -44,9 +44,7 @@ def _check(name: str, x: Tensor, grid: tuple[int, ...] | None, dims: int) -> Non
 
 def _check_batch(x: Tensor, t_B: Tensor, cond: Tensor) -> None:
     if tuple(t_B.shape) != (x.shape[0],):
-        raise ValueError(
-            f"t_B must have shape ({x.shape[0]},); got {tuple(t_B.shape)}"
-        )
+        raise ValueError(f"t_B must have shape ({x.shape[0]},); got {tuple(t_B.shape)}")
     if cond.shape[0] != x.shape[0]:
         raise ValueError(
             f"x holds {x.shape[0]} items and cond {cond.shape[0]}: batches must agree"
@@ -95,7 +93,7 @@ class PublishedUNet(nn.Module):
         widths = (8, 16, 32, 64, 128)
         self.inc = DoubleConv(1, 8)
         self.downs = nn.ModuleList(
-            Down(a, b, self.EMBED) for a, b in zip(widths, widths[1:], strict=False)
+            Down(a, b, self.EMBED) for a, b in itertools.pairwise(widths)
         )
         self.down_attention = nn.ModuleList(LinearAttention(w) for w in widths[1:])
         self.bottom = nn.Sequential(*(DoubleConv(128, 128) for _ in range(3)))
@@ -193,6 +191,11 @@ class SpatialUNet(nn.Module):
             )
         if width < 8 or width % 8:
             raise ValueError(f"width must be a multiple of 8; got {width}")
+        if patch < 1 or not channel_mults or min(channel_mults) < 1:
+            raise ValueError(
+                "patch and channel_mults must be positive; "
+                f"got {patch} and {tuple(channel_mults)}"
+            )
         self.factors = (patch,) * dims if dims == 2 else (1, patch, patch)
         halvings = 2 ** (len(channel_mults) - 1)
         for n, f in zip(self.pet_shape, self.factors, strict=True):
@@ -220,14 +223,14 @@ class SpatialUNet(nn.Module):
         self.down_blocks, self.downs = nn.ModuleList(), nn.ModuleList()
         self.up_blocks, self.ups = nn.ModuleList(), nn.ModuleList()
         for level, (a, b) in enumerate(itertools.pairwise(widths)):
-            # A convolution of the first level costs as much as eight of the second;
-            # the stem has just made one, so one more is enough on the way down.
+            # Folded voxels at full resolution dominate the cost, and the stem and head
+            # convolve there too: one convolution a block is enough at this level.
             convs = 1 if level == 0 else 2
             self.down_blocks.append(ResBlock(a, embed, convs=convs, dims=dims))
             self.downs.append(conv_nd(dims, a, b, 2, stride=2))
             # Upsampling repeats voxels: mixing channels before it is 2**dims cheaper.
             self.ups.insert(0, conv_nd(dims, b, a, 1))
-            self.up_blocks.insert(0, ResBlock(a, embed, dims=dims))
+            self.up_blocks.insert(0, ResBlock(a, embed, convs=convs, dims=dims))
         bottom = widths[-1]
         self.bottom1 = ResBlock(bottom, embed, dims=dims)
         self.attention = SelfAttention(bottom) if attention else nn.Identity()

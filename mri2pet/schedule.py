@@ -86,9 +86,7 @@ class NoiseSchedule:
         t = torch.as_tensor(t)
         if t.is_floating_point() or t.is_complex() or t.dtype == torch.bool:
             raise ValueError(f"t must hold integers; got dtype {t.dtype}")
-        if t.numel() and (
-            int(t.min()) < 0 or int(t.max()) >= self.num_train_timesteps
-        ):
+        if t.numel() and (int(t.min()) < 0 or int(t.max()) >= self.num_train_timesteps):
             raise ValueError(
                 f"t must lie in 0..{self.num_train_timesteps - 1}; "
                 f"got {int(t.min())}..{int(t.max())}"
@@ -157,7 +155,7 @@ class NoiseSchedule:
         return (x_t - s * noise) / a
 
     def predict_noise(self, x_t: Tensor, t_B: Tensor, x0: Tensor) -> Tensor:
-        """Solve ``q_sample`` for the noise: ``(x_t - sqrt(abar) x0) / sqrt(1-abar)``."""
+        """Solve ``q_sample`` for noise: ``(x_t - sqrt(abar) x0) / sqrt(1 - abar)``."""
         _same_shape("x0", x0, x_t)
         a, s = self._signal_noise(x_t, t_B)
         return (x_t - a * x0) / s

@@ -8,8 +8,8 @@ al., 2016). What is fast here, with the published loss unchanged:
   are folded into the first convolution;
 - the weights are frozen, all slices of several volumes are one batch, and the network
   ends at conv3_1;
-- a Gram loss has a closed gradient, and ``||A A' - T T'||^2`` is computed on the smaller
-  side: ``||A'A||^2 - 2 ||A'T||^2 + ||T'T||^2``;
+- a Gram loss has a closed gradient, and ``||A A' - T T'||^2`` is computed on the
+  smaller side: ``||A'A||^2 - 2 ||A'T||^2 + ||T'T||^2``;
 - conv1_1 sees 3x3 patches of one channel (and of the image border), so its 64 features
   span at most 18 dimensions; 18 rotated ones have the same Gram distance.
 
@@ -19,164 +19,19 @@ pixels of a slice.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-# torchvision's index of each convolution in vgg19().features, and its channels.
-LAYERS = {0: (3, 64), 2: (64, 64), 5: (64, 128), 7: (128, 128), 10: (128, 256)}
-POOL_BEFORE = (5, 10)
-CONTENT_LAYER = 7
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_SD = (0.229, 0.224, 0.225)
+from .vgg import CONTENT_LAYER, LAYERS, VGG19Features
 
 CONTENT_WEIGHT = 1.0
 PUBLISHED_STYLE_WEIGHT = 1000.0
-STYLE_WEIGHT = {"slice": 1e5, "volume": 1e8}
+# A volume's Gram loss is about D^2 smaller than a slice's: 1e5 * 16^2 at 16 slices.
+STYLE_WEIGHT = {"slice": 1e5, "volume": 2.5e7}
 MOVED = 1e-3
-
-
-class VGG19Features(nn.Module):
-    """The first five convolutions of VGG19 for grey images, frozen.
-
-    Parameters
-    ----------
-    weights : path, optional
-        A torchvision VGG19 state dictionary (``features.0.weight`` ...). Without it,
-        He-normal random weights from ``seed``: random-weight Gram matching, labelled
-        as such by ``name``.
-    seed : int
-        Seed of the random weights.
-    sha256 : str, optional
-        Expected digest of the file, or its beginning. A name such as
-        ``vgg19-dcbb9e9d.pth`` states it already.
-
-    Attributes
-    ----------
-    name : str
-        ``"vgg19"`` or ``"vgg19_random"``.
-    """
-
-    def __init__(
-        self,
-        weights: str | Path | None = None,
-        seed: int = 0,
-        sha256: str | None = None,
-    ) -> None:
-        super().__init__()
-        # skip_init: the default initialisation would draw from the global generator.
-        self.features = nn.ModuleDict(
-            {
-                str(i): nn.utils.skip_init(nn.Conv2d, a, b, 3, padding=1)
-                for i, (a, b) in LAYERS.items()
-            }
-        )
-        self.name = "vgg19_random" if weights is None else "vgg19"
-        if weights is None:
-            generator = torch.Generator().manual_seed(seed)
-            for conv in self.features.values():
-                nn.init.kaiming_normal_(
-                    conv.weight, nonlinearity="relu", generator=generator
-                )
-                nn.init.zeros_(conv.bias)
-        else:
-            self.load_state_dict(_read_weights(Path(weights), sha256))
-        self.requires_grad_(False)
-        self.eval()
-        self._fold()
-
-    def _fold(self) -> None:
-        """Fold grey-to-colour, normalisation and bias into a two-channel convolution.
-
-        The second channel is a constant one: with zero padding it reproduces what the
-        padding of the *normalised* colour image does at the border.
-        """
-        conv = self.features["0"]
-        mean, sd = (
-            torch.tensor(v, dtype=torch.float64).view(1, 3, 1, 1)
-            for v in (IMAGENET_MEAN, IMAGENET_SD)
-        )
-        weight = conv.weight.double()
-        grey = (weight / sd).sum(1)
-        one = -(weight * mean / sd).sum(1)
-        one[:, 1, 1] += conv.bias.double()
-        folded = torch.stack([grey, one], dim=1)
-        rotated = torch.linalg.qr(folded.flatten(1)).R.view(-1, 2, 3, 3)
-        self.register_buffer("folded", folded.to(conv.weight), persistent=False)
-        self.register_buffer("rotated", rotated.to(conv.weight), persistent=False)
-
-    def forward(self, x_SHW: Tensor) -> dict[int, Tensor]:
-        """Return the five pre-ReLU maps of grey slices in [0, 1].
-
-        Parameters
-        ----------
-        x_SHW : Tensor
-            Slices, shape (S, H, W).
-
-        Returns
-        -------
-        dict
-            Layer index 0, 2, 5, 7, 10 -> (S, C, H, W) with C = 64, 64, 128, 128, 256.
-        """
-        return self._maps(self._two(x_SHW))
-
-    @staticmethod
-    def _two(x_SHW: Tensor) -> Tensor:
-        return torch.stack([x_SHW, torch.ones_like(x_SHW)], dim=1)
-
-    def _maps(self, two: Tensor) -> dict[int, Tensor]:
-        maps = {0: F.conv2d(two, self.folded, padding=1)}
-        for i in list(LAYERS)[1:]:
-            h = maps[max(maps)]
-            # ReLU and max-pool commute; pooling first leaves a quarter to the ReLU.
-            h = F.relu(F.max_pool2d(h, 2) if i in POOL_BEFORE else h)
-            maps[i] = self.features[str(i)](h)
-        return maps
-
-    def gram_maps(self, x_SHW: Tensor) -> tuple[dict[int, Tensor], Tensor]:
-        """Return the maps whose Gram distances equal the five layers', and the content.
-
-        As `forward`, but layer 0 has 18 rotated channels instead of 64.
-        """
-        two = self._two(x_SHW)
-        maps = self._maps(two)
-        maps[0] = F.conv2d(two, self.rotated, padding=1)
-        return maps, maps[CONTENT_LAYER]
-
-
-def _read_weights(path: Path, sha256: str | None) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise ValueError(
-            f"no VGG19 weights at {path}: download torchvision's vgg19-dcbb9e9d.pth, "
-            "or leave weights empty for seeded random features"
-        )
-    if sha256 is None and (stated := re.search(r"-([0-9a-f]{8,})\.pth$", path.name)):
-        sha256 = stated.group(1)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if sha256 is not None and not digest.startswith(sha256.lower()):
-        raise ValueError(f"{path} has sha256 {digest}, expected {sha256}")
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    wanted = {
-        f"features.{i}.{kind}": (b, a, 3, 3) if kind == "weight" else (b,)
-        for i, (a, b) in LAYERS.items()
-        for kind in ("weight", "bias")
-    }
-    missing = sorted(set(wanted) - set(state))
-    if missing:
-        raise ValueError(f"{path} is no VGG19 state dictionary: {missing} missing")
-    for key, shape in wanted.items():
-        if tuple(state[key].shape) != shape:
-            raise ValueError(
-                f"{path}: {key} has shape {tuple(state[key].shape)}, expected {shape}"
-            )
-    return {key: state[key].float() for key in wanted}
 
 
 # -- Gram matrices -------------------------------------------------------------------
@@ -199,7 +54,7 @@ def gram_matrix_volume(f_SCHW: Tensor) -> Tensor:
 
 
 class _GramDistance(torch.autograd.Function):
-    """``||A A' - T T'||^2`` per matrix, with its closed gradient, on the smaller side."""
+    """``||A A' - T T'||^2`` per matrix and its closed gradient, on the smaller side."""
 
     @staticmethod
     def forward(ctx, a: Tensor, t: Tensor, fixed: Tensor) -> Tensor:
@@ -349,7 +204,9 @@ def style_transfer(
     if optimizer not in ("adam", "lbfgs"):
         raise ValueError(f"optimizer must be 'adam' or 'lbfgs'; got {optimizer!r}")
     if steps < 1 or batch_size < 1:
-        raise ValueError(f"steps and batch_size must be >= 1; got {steps}, {batch_size}")
+        raise ValueError(
+            f"steps and batch_size must be at least 1; got {steps} and {batch_size}"
+        )
     weights = (
         content_weight,
         STYLE_WEIGHT[gram] if style_weight is None else style_weight,
@@ -461,9 +318,7 @@ def histogram_match(content: Tensor, reference: Tensor) -> Tensor:
     >>> histogram_match(torch.tensor([3.0, 1.0, 2.0]), torch.tensor([10.0, 20.0, 30.0]))
     tensor([30., 10., 20.])
     """
-    _, inverse, counts = torch.unique(
-        content, return_inverse=True, return_counts=True
-    )
+    _, inverse, counts = torch.unique(content, return_inverse=True, return_counts=True)
     ends = counts.cumsum(0)
     middle = (ends - (counts + 1) / 2).double() / max(content.numel() - 1, 1)
     ordered = reference.flatten().double().sort().values

@@ -222,9 +222,7 @@ def test_time_weights():
     t_B = torch.tensor([1, 999])
     abar = SCHEDULE.alphas_cumprod[t_B]
     assert (laplacian_time_weight(SCHEDULE, t_B, "x0") == 1).all()
-    torch.testing.assert_close(
-        laplacian_time_weight(SCHEDULE, t_B, "alpha_bar"), abar
-    )
+    torch.testing.assert_close(laplacian_time_weight(SCHEDULE, t_B, "alpha_bar"), abar)
     torch.testing.assert_close(
         laplacian_time_weight(SCHEDULE, t_B, "eps"), SCHEDULE.snr(t_B)
     )

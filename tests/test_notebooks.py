@@ -305,7 +305,7 @@ def test_scans_can_fail():
 
 def test_table_of_contents_lists_every_chapter_in_order():
     toc = yaml.safe_load((paths.book_dir() / "_toc.yml").read_text(encoding="utf-8"))
-    files = re.findall(r"'file': 'notebooks/([\w]+)'", str(toc))
+    files = re.findall(r"'file': 'notebooks/(\w+)'", str(toc))
     assert files == chapter_names()
 
 

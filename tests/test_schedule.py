@@ -452,8 +452,14 @@ def test_t_out_of_range(t):
         (lambda s: s.timesteps(0), "0"),
         (lambda s: s.timesteps(3, first=1, last=5), "1 and 5"),
         (lambda s: s.abar(torch.tensor([0.5])), "float"),
-        (lambda s: s.q_sample(torch.ones(2, 3), torch.tensor([1]), torch.ones(2, 3)), r"\(1,\)"),
-        (lambda s: s.q_sample(torch.ones(2, 3), torch.tensor([1, 2]), torch.ones(2)), "noise"),
+        (
+            lambda s: s.q_sample(torch.ones(2, 3), torch.tensor([1]), torch.ones(2, 3)),
+            r"\(1,\)",
+        ),
+        (
+            lambda s: s.q_sample(torch.ones(2, 3), torch.tensor([1, 2]), torch.ones(2)),
+            "noise",
+        ),
         (lambda s: s.target("score", None, None, None), "score"),
         (lambda s: _sample(s, prediction="score"), "score"),
         (lambda s: _sample(s, sampler="euler"), "euler"),

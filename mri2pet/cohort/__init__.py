@@ -1,0 +1,1 @@
+"""Who is studied: phantoms, the store of prepared volumes, regions and splits."""

@@ -10,8 +10,9 @@ cerebellum.
 """
 
 import numpy as np
+import torch
 
-from mri2pet.cohort.geometry import axis_coordinates, resampling
+from mri2pet.cohort import geometry, template
 
 REGIONS = (
     "frontal",
@@ -28,6 +29,8 @@ REGIONS = (
 COMPOSITE = REGIONS[:4]
 REFERENCE = "cerebellum"
 EDGE_MM = 1.5  # scale of the logistic edge
+DEEP_WHITE_FWHM = 8.0  # mm: white matter this far from cortex counts as deep
+_TEMPLATE_MM = 2.0
 
 
 def _half(distance_mm):
@@ -38,8 +41,7 @@ def _half(distance_mm):
 def _ellipsoid(x, y, z, centre, radii):
     r = np.sqrt(
         sum(
-            ((v - c) / a) ** 2
-            for v, c, a in zip((x, y, z), centre, radii, strict=True)
+            ((v - c) / a) ** 2 for v, c, a in zip((x, y, z), centre, radii, strict=True)
         )
     )
     return _half((1.0 - r) * min(radii))
@@ -143,16 +145,17 @@ def template_regions(shape):
     brain_DHW : numpy.ndarray, float32
         The template's brain mask, 0 or 1.
     """
-    from mri2pet.cohort.phantom.anatomy import template_tissues
-
-    fine, gm, wm, brain, regions = template_tissues()
-    import torch
-
-    from mri2pet.cohort.geometry import apply_axes
-
-    weights = weigh(regions, gm, wm)
-    stack = torch.cat([weights, brain[None]])
-    out = apply_axes(stack, resampling(tuple(shape), fine)).numpy()
+    fine = geometry.work_shape(_TEMPLATE_MM)
+    brain = template.mni152()
+    maps = np.stack([brain.gm, brain.wm, brain.mask])
+    gm, wm, mask = template.on_box(brain, maps, fine)
+    spatial = spatial_maps(*grid_coordinates(fine))
+    wide = geometry.apply_axes(wm, geometry.resampling(fine, fine, DEEP_WHITE_FWHM))
+    spatial["white_matter"] = deep_white(wide.numpy(), spatial["cerebellum"])
+    stack = torch.from_numpy(np.stack([spatial[name] for name in REGIONS]))
+    stack = torch.cat([weigh(stack, gm, wm), mask[None]])
+    matrices = geometry.resampling(geometry.check_shape(shape), fine)
+    out = geometry.apply_axes(stack, matrices).numpy()
     return out[:-1].clip(0, 1), (out[-1] > 0.5).astype(np.float32)
 
 
@@ -169,8 +172,6 @@ def weigh(regions, gm, wm):
     -------
     torch.Tensor, shape (..., 10, D, H, W)
     """
-    import torch
-
     cortex = regions[..., :8, :, :, :] * gm.unsqueeze(-4)
     reference = regions[..., 8, :, :, :] * (gm + wm)
     white = regions[..., 9, :, :, :] * wm
@@ -179,5 +180,5 @@ def weigh(regions, gm, wm):
 
 def grid_coordinates(shape):
     """x, y, z in MNI mm as arrays that broadcast to (D, H, W)."""
-    z, y, x = axis_coordinates(shape)
+    z, y, x = geometry.axis_coordinates(shape)
     return x[None, None, :], y[None, :, None], z[:, None, None]

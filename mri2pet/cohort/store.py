@@ -139,7 +139,7 @@ class Store:
         kind : str
             "mri" in [0, 1], "pet" in SUVR, "brain" 0 or 1 on the PET grid, or
             "regions", weights in [0, 1] on the PET grid in the order of `REGIONS`.
-        scan_ids : sequence of str, optional
+        scan_ids : sequence of str, or one str, optional
             Default: every scan that has this kind.
 
         Returns
@@ -155,7 +155,7 @@ class Store:
         array = self._array(kind)
         paired = kind in ("pet", "regions")
         if isinstance(scan_ids, str):
-            raise ValueError(f"scan_ids is a list of scan ids; got {scan_ids!r}")
+            scan_ids = [scan_ids]
         if scan_ids is None:
             scan_ids = self.ids(has_pet=True if paired else None)
         out = np.empty((len(scan_ids), *array.shape[1:]), dtype=np.float32)
@@ -226,7 +226,7 @@ def _read_scans(path):
 
 
 def create(path, *, scans, grid_mri, grid_pet, attrs):
-    """Make an empty store (arrays only); :func:`finish` completes it."""
+    """Make an empty store (arrays only); :func:`seal` completes it."""
     import zarr
 
     grid_mri, grid_pet = check_shape(grid_mri), check_shape(grid_pet)
@@ -259,8 +259,8 @@ def write_row(path, row, volumes):
         group[kind][row] = np.asarray(volume, dtype=np.float32)
 
 
-def finish(path, *, scans, truth, readme):
-    """Write the tables, mark the store complete and give it its name."""
+def seal(path, *, scans, truth, readme):
+    """Write the tables beside the volumes and mark the build complete."""
     import zarr
 
     partial = partial_path(path)
@@ -268,7 +268,23 @@ def finish(path, *, scans, truth, readme):
     if truth is not None:
         truth.to_parquet(partial / _TRUTH)
     (partial / _README).write_text(readme)
-    group = zarr.open_group(str(partial), mode="r+")
-    group.attrs["complete"] = True
-    partial.rename(path)
+    zarr.open_group(str(partial), mode="r+").attrs["complete"] = True
+
+
+def sealed(path, attrs):
+    """Whether the build of ``path`` is complete and was made with ``attrs``."""
+    import zarr
+
+    partial = partial_path(path)
+    if not (partial / "zarr.json").exists():
+        return False
+    found = zarr.open_group(str(partial), mode="r").attrs
+    return bool(found.get("complete")) and all(
+        found.get(key) == value for key, value in attrs.items()
+    )
+
+
+def publish(path):
+    """Give a sealed build its name and open it."""
+    partial_path(path).rename(path)
     return Store(path)

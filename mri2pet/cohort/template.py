@@ -5,11 +5,13 @@ average age-appropriate atlases for pediatric studies, NeuroImage 54 (2011).
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import torch
+
+from mri2pet.cohort import geometry
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,6 @@ def _to_zyx(image):
     return np.ascontiguousarray(data), first, size
 
 
-@lru_cache(maxsize=1)
 def mni152():
     """The bundled template at 1 mm: a :class:`Segmented`."""
     import nibabel as nib
@@ -122,3 +123,30 @@ def load_anatomies(folder):
             _segmented(name, maps["T1w"], maps["GM"], maps["WM"], mask, first, size)
         )
     return tuple(brains)
+
+
+def on_box(brain, maps_CDHW, shape):
+    """Maps on a brain's own grid at the cells of a grid of the box.
+
+    Parameters
+    ----------
+    brain : Segmented
+    maps_CDHW : numpy.ndarray
+        On the brain's grid.
+    shape : tuple of int
+        Grid of the box, (z, y, x); about as fine as the maps, or they alias.
+
+    Returns
+    -------
+    torch.Tensor, shape (C, *shape)
+        0 where the brain's grid does not reach.
+    """
+    world = geometry.world_grid(shape)[None]
+    where = geometry.normalised(
+        world, brain.first_mm, brain.size_mm, maps_CDHW.shape[1:]
+    )
+    return torch.nn.functional.grid_sample(
+        torch.from_numpy(np.ascontiguousarray(maps_CDHW))[None],
+        where,
+        align_corners=False,
+    )[0]

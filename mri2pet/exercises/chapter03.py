@@ -21,7 +21,9 @@ def _noise_wins(answer: Any) -> None:
         raise Wrong(f"Steps run from 0 to 999; {t:.0f} is outside.")
     share = 100 * float(abar[int(t)])
     if t < truth:
-        raise Wrong(f"At t = {t:.0f} the signal still has {share:.1f} % of the variance.")
+        raise Wrong(
+            f"At t = {t:.0f} the signal still has {share:.1f} % of the variance."
+        )
     raise Wrong(
         f"At t = {t:.0f} noise has won indeed (signal: {share:.1f} %), but not for the "
         "first time."
@@ -41,8 +43,8 @@ def _one_peak_guess(answer: Any) -> None:
     for case in ((0.3, 0.5, -0.8, 0.2), (-1.4, 0.8, 1.0, 0.6), (2.2, 0.05, 0.4, 1.5)):
         if abs(at(*case) - _posterior_mean(*case)) > 1e-5:
             raise Wrong(
-                "The two limits are right, what is between is not. Check the covariance "
-                "of x0 and x_t, sqrt(abar) s^2, and the variance of x_t."
+                "The two limits are right, what is between is not. Check the "
+                "covariance of x0 and x_t, sqrt(abar) s^2, and the variance of x_t."
             )
 
 
@@ -57,15 +59,17 @@ def _ddim_step(answer: Any) -> None:
         return as_number(step(x_t, eps, abar, abar_next), "a number from your function")
 
     if abs(at(0.8, -0.3, 0.4, 0.4) - 0.8) > 1e-6:
-        raise Wrong("A step to the level you are at (abar_next = abar) changes nothing.")
+        raise Wrong(
+            "A step to the level you are at (abar_next = abar) changes nothing."
+        )
     x0 = (0.8 + 0.6**0.5 * 0.3) / 0.4**0.5
     if abs(at(0.8, -0.3, 0.4, 1.0) - x0) > 1e-6:
         raise Wrong("A step to abar_next = 1 must arrive at the predicted x0.")
     for x_t, eps, abar, after in ((1.1, 0.7, 0.1, 0.5), (-0.4, 1.3, 0.02, 0.3)):
         x0 = (x_t - (1 - abar) ** 0.5 * eps) / abar**0.5
-        if abs(at(x_t, eps, abar, after) - after**0.5 * x0 - (1 - after) ** 0.5 * eps) > (
-            1e-6
-        ):
+        if abs(
+            at(x_t, eps, abar, after) - after**0.5 * x0 - (1 - after) ** 0.5 * eps
+        ) > (1e-6):
             raise Wrong("The new noise level needs both: its share of x0 and of eps.")
 
 
@@ -93,8 +97,10 @@ def _first_noisy_step() -> int:
 SOLUTIONS: dict[str, Callable[[], Any]] = {
     "3.1": _first_noisy_step,
     "3.2": lambda: _posterior_mean,
-    "3.3": lambda: lambda x, e, a, b: (
-        b**0.5 * (x - (1 - a) ** 0.5 * e) / a**0.5 + (1 - b) ** 0.5 * e
+    "3.3": lambda: (
+        lambda x, e, a, b: (
+            b**0.5 * (x - (1 - a) ** 0.5 * e) / a**0.5 + (1 - b) ** 0.5 * e
+        )
     ),
     "3.4": lambda: 0.01**2,
 }

@@ -54,7 +54,8 @@ def volume_weight(answer: Any) -> None:
 def matching(answer: Any) -> None:
     """A function that gives an array the values of another, rank by rank."""
     rng = np.random.default_rng(43)
-    content, reference = rng.permutation(12).reshape(3, 4) / 7.0, rng.normal(size=(3, 4))
+    content = rng.permutation(12).reshape(3, 4) / 7.0
+    reference = rng.normal(size=(3, 4))
     got = _array(as_function(answer)(content.copy(), reference.copy()), (3, 4))
     if not np.allclose(np.sort(got, axis=None), np.sort(reference, axis=None)):
         raise Wrong("The result must hold exactly the values of the reference.")

@@ -59,8 +59,12 @@ _REPAIRS = (
     (r'<script [^>]*src="[^"]*sphinx-thebe\.js[^"]*"></script>\s*', ""),
     # A label that hides the visible text from people who speak to their computer.
     (r'(<button class="[^"]*search-button-field[^>]*) aria-label="Search"', r"\1"),
+    (r'<summary aria-label="Toggle hidden content">', "<summary>"),
     # A nameless button, and a list without list items.
-    (r"<summary>", '<summary aria-label="Show or hide the pages below">'),
+    (
+        r'<summary>(?=<span class="toctree-toggle")',
+        '<summary aria-label="Show or hide the pages below">',
+    ),
     (r'<div role="list" class="citation-list">', '<div class="citation-list">'),
 )
 _GITHUB = re.compile(r"github\.com[:/](?P<name>[\w.-]+/[\w.-]+?)(?:\.git)?/?$")

@@ -145,7 +145,7 @@ def gate(path: Path) -> list[str]:
         return [f"{path}: there is no such file"]
     try:
         notebook = nbformat.read(path, as_version=4)
-    except (nbformat.reader.NotJSONError, OSError, KeyError, AttributeError) as error:
+    except (nbformat.ValidationError, ValueError, KeyError, AttributeError) as error:
         return [f"{path}: not a notebook ({type(error).__name__})"]
     faults = []
     if "papermill" not in notebook.metadata:

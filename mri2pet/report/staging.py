@@ -18,6 +18,8 @@ from mri2pet.report.status import status_page
 if TYPE_CHECKING:
     from mri2pet.run import Run
 
+FOLDED_LINES = 15
+
 
 def stage_book(run: Run, chapters: Iterable[str], stage: Path) -> None:
     """Copy everything the site is made from into one fresh folder.
@@ -66,17 +68,55 @@ def _stage_chapter(source: Path, target: Path) -> None:
     title.source = re.sub(
         r"\A# (?!Chapter )", f"# Chapter {number}. ", title.source, count=1
     )
-    cells = []
+    cells, count = [], 0
     for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source, count = _numbered_exercises(cell.source, number, count)
         tags = cell.metadata.get("tags", [])
         if "injected-parameters" in tags:
             continue
         if "parameters" in tags:
             cell.source = _with_values(cell.source, used)
+        elif cell.cell_type == "code" and _draws_at_length(cell.source):
+            cell.metadata["tags"] = [*tags, "hide-input"]
         cells.append(cell)
     notebook.cells = cells
     notebook.metadata.papermill["parameters"] = used
     nbformat.write(notebook, target)
+
+
+def _draws_at_length(source: str) -> bool:
+    """Tell whether a cell is long and ends in a figure or table: the page folds it.
+
+    In a page the picture matters, and its code is one click away. In JupyterLab
+    nothing is folded.
+    """
+    return source.count("\n") >= FOLDED_LINES and bool(
+        re.search(r"^show_(figure|table)\(", source, flags=re.MULTILINE)
+    )
+
+
+def _numbered_exercises(text: str, chapter: int, count: int) -> tuple[str, int]:
+    """Give exercises the numbers that `check` knows them by, 4.1, 4.2...
+
+    The extension would count them through the whole book instead.
+    """
+
+    def head(match: re.Match[str]) -> str:
+        nonlocal count
+        count += 1
+        title = re.sub(r"^(Exercise )?(\d+\.\d+)?[:.]? *", "", match["title"])
+        options = match["options"].replace(":nonumber:\n", "")
+        return (
+            f"{match['fence']}{{exercise-start}} {chapter}.{count} {title}\n"
+            f":nonumber:\n{options}"
+        )
+
+    pattern = (
+        r"^(?P<fence>`{3,})\{exercise-start\} *(?P<title>[^\n]*)\n"
+        r"(?P<options>(?::[^\n]*\n)*)"
+    )
+    return re.sub(pattern, head, text, flags=re.MULTILINE), count
 
 
 def _with_values(source: str, used: dict[str, Any]) -> str:

@@ -36,6 +36,23 @@ def test_staged_chapter_shows_the_values_used_and_no_path(tmp_path):
     assert len(staged.cells) == 3
 
 
+def test_exercises_get_the_numbers_of_their_checks():
+    text = "```{exercise-start} Exercise 4.1: yours\n:label: a\n```\nDo."
+    text, count = staging._numbered_exercises(text, 4, 0)
+    assert text.startswith("```{exercise-start} 4.1 yours\n:nonumber:\n:label: a\n```")
+    text = "````{exercise-start} Cut\n:label: b\n:nonumber:\n````\n"
+    text, count = staging._numbered_exercises(text, 4, count)
+    assert text == "````{exercise-start} 4.2 Cut\n:nonumber:\n:label: b\n````\n"
+    assert count == 2
+
+
+def test_long_drawing_code_is_folded_and_other_code_is_not():
+    long = "x = 1\n" * 20
+    assert staging._draws_at_length(long + "show_figure(x)")
+    assert not staging._draws_at_length(long)
+    assert not staging._draws_at_length("show_figure(x)")
+
+
 def test_missing_chapters_leave_the_table_of_contents(tmp_path):
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "01_a.ipynb").touch()
@@ -70,7 +87,8 @@ def test_faults_of_the_theme_are_repaired(tmp_path):
         '<link rel="preload" as="font" href="x.woff2" />\n'
         "<script>const THEBE_JS_URL = 'https://x'</script>"
         '<button class="btn search-button-field" aria-label="Search" x>Search</button>'
-        '<summary><i></i></summary><summary class="own">y</summary>'
+        '<summary><span class="toctree-toggle"></span></summary>'
+        '<summary aria-label="Toggle hidden content">Show the code</summary>'
     )
     book._polish(tmp_path)
     text = page.read_text()
@@ -78,6 +96,7 @@ def test_faults_of_the_theme_are_repaired(tmp_path):
     assert "THEBE" not in text
     assert '<button class="btn search-button-field" x>' in text
     assert text.count("Show or hide") == 1
+    assert "<summary>Show the code</summary>" in text
 
 
 def test_build_log_is_explained_without_colours(tmp_path):

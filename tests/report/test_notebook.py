@@ -13,7 +13,7 @@ from mri2pet.report import notebook
 from mri2pet.schedule import NoiseSchedule
 
 mpl.use("agg")
-import matplotlib.pyplot as plt  # noqa: E402 - the backend first
+import matplotlib.pyplot as plt
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from mri2pet.cohort.phantom import constants as k
 from mri2pet.cohort.phantom.atlas import COARSE, compose, exponential, grid_frame
 from mri2pet.cohort.phantom.disease import SHAPE, person_generator
 
-
 # Mirroring left and right turns the sign of the component along x (z, y, x).
 _MIRROR = np.float32([1, 1, -1])[:, None, None, None]
 
@@ -66,7 +65,9 @@ def draw_shape(person, *, seed, variability=1.0):
     knots = geometry.spline_knots(k.RIBBON_SPACING)
     ribbon = rng.standard_normal((2, *knots), dtype=np.float32)
     ribbon *= np.float32([k.RIBBON_SD, k.GREY_WHITE_SD])[:, None, None, None]
-    return Shape(brain, scale, shift, degrees, tuple(warp), ribbon * np.float32(variability))
+    return Shape(
+        brain, scale, shift, degrees, tuple(warp), ribbon * np.float32(variability)
+    )
 
 
 def _rotation(degrees):
@@ -95,7 +96,9 @@ def _place(atlas, velocity, person):
     for _ in range(8):
         place = base + exponential(damping * velocity[None], base, shape)[0]
         linear = np.diag(1 / (1 + damping * (person.scale - 1))) @ turn
-        flat = torch.from_numpy(linear).float() @ (place.reshape(3, -1) - centre - shift)
+        flat = torch.from_numpy(linear).float() @ (
+            place.reshape(3, -1) - centre - shift
+        )
         place = (flat + centre).reshape(place.shape)
         if atlas.covered(place) >= k.INSIDE_BOX:
             break
@@ -239,7 +242,8 @@ def measures(tissues):
     list of dict
         ``brain_ml``, ``gm_ml``, ``wm_ml``, ``csf_ml``, ``ventricle_ml``,
         ``medial_temporal_ml`` (grey matter) and ``cortex_mm`` (grey matter of the
-        cortical regions over the area of its inner border).
+        cortical regions over the area of its inner border, an index: the work grid
+        blurs the folded border, so it is about twice the thickness of life).
     """
     size = geometry.voxel_mm(tissues.work_shape)
     ml = float(np.prod(size)) / 1000
@@ -248,7 +252,7 @@ def measures(tissues):
     ventricles, medial, *deep = maps
     cortex = (1 - sum(deep)).clamp(0, 1)
     slope = torch.stack(torch.gradient(tissues.wm, spacing=size, dim=(1, 2, 3)))
-    area = (slope.norm(dim=0) * cortex).sum((1, 2, 3)) * float(np.prod(size))
+    area = (slope.square().sum(0).sqrt() * cortex).sum((1, 2, 3)) * float(np.prod(size))
     total = {
         "brain_ml": tissues.mask,
         "gm_ml": tissues.gm,

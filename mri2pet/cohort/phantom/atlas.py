@@ -75,7 +75,7 @@ class Atlas:
         self.coarse_shape = geometry.work_shape(_BOX_MAPS_MM)
         self.coarse_CDHW = _coarse_maps(brain, self.coarse_shape)
         self.growth_CDHW = self._growth()
-        self.brain_weight = self._on_warp_grid(self._box_map(brain.mask, brain))
+        self.brain_weight = self._brain_weight(brain)
         self._rigid = self._rigid_fields()
         self._table = {0: torch.zeros_like(self.growth_CDHW)}
 
@@ -113,12 +113,15 @@ class Atlas:
         out = [one - (basis @ (weight * one)) @ basis for one in flat]
         return torch.stack(out).reshape(field_BCDHW.shape)
 
-    def covered(self, position_CDHW):
-        """Share of the template's brain that a pull-back finds inside the box."""
+    def jacobian(self, position_CDHW):
+        """Determinant of a pull-back's derivative on the warp grid, (D, H, W)."""
         size = geometry.voxel_mm(self.warp_shape)
         slopes = [torch.gradient(one, spacing=size) for one in position_CDHW]
         (a, b, c), (d, e, f), (g, h, i) = slopes
-        volume = a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+        return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+
+    def covered(self, position_CDHW):
+        """Share of the template's brain that a pull-back finds inside the box."""
         first_mm, size_mm = grid_frame(self.warp_shape)
         where = geometry.normalised(
             position_CDHW[None], first_mm, size_mm, self.warp_shape
@@ -126,16 +129,15 @@ class Atlas:
         brain = torch.nn.functional.grid_sample(
             self.brain_weight[None, None], where, align_corners=False
         )[0, 0]
-        return float((brain * volume).sum() / self.brain_weight.sum())
+        found = (brain * self.jacobian(position_CDHW)).sum()
+        return float(found / self.brain_weight.sum())
 
-    @staticmethod
-    def _box_map(values, brain):
-        shape = geometry.work_shape(_BOX_MAPS_MM)
-        return _sample_box(values[None], brain, shape)[0]
-
-    def _on_warp_grid(self, box_map):
-        matrices = geometry.resampling(self.warp_shape, self.coarse_shape)
-        return geometry.apply_axes(box_map, matrices)
+    def _brain_weight(self, brain):
+        """Share of brain in each cell of the warp grid."""
+        fine = template.on_box(brain, brain.mask[None], self.coarse_shape)[0]
+        return geometry.apply_axes(
+            fine, geometry.resampling(self.warp_shape, self.coarse_shape)
+        )
 
     def _growth(self):
         ventricles = self.coarse_CDHW[COARSE.index("ventricles")]
@@ -191,22 +193,13 @@ def _fine_maps(brain, work_mm):
     return fine.contiguous(), tuple(first), tuple(size)
 
 
-def _sample_box(maps, brain, shape):
-    """Maps (C, D, H, W) of the brain's grid at the cells of a grid of the box."""
-    world = geometry.world_grid(shape)[None]
-    where = geometry.normalised(world, brain.first_mm, brain.size_mm, maps.shape[1:])
-    return torch.nn.functional.grid_sample(
-        torch.from_numpy(np.ascontiguousarray(maps))[None], where, align_corners=False
-    )[0]
-
-
 def _coarse_maps(brain, shape):
     from scipy.ndimage import distance_transform_edt
 
-    tissue = _sample_box(np.stack([brain.gm, brain.wm, brain.mask]), brain, shape)
+    tissue = template.on_box(brain, np.stack([brain.gm, brain.wm, brain.mask]), shape)
     gm, wm, mask = (t.numpy() for t in tissue)
     maps = regions.spatial_maps(*regions.grid_coordinates(shape))
-    blur = geometry.resampling(shape, shape, 8.0)
+    blur = geometry.resampling(shape, shape, regions.DEEP_WHITE_FWHM)
     wide = geometry.apply_axes(tissue[1], blur).numpy()
     maps["white_matter"] = regions.deep_white(wide, maps["cerebellum"])
     maps["ventricles"] = maps["ventricles"] * (mask - gm - wm).clip(0, 1)

@@ -53,7 +53,7 @@ MMSE_RETEST_SD = 0.7  # part of MMSE_SD that is new at every visit
 SCALE_SD, SCALE_MAX = 0.04, 0.08  # per axis
 POSE_MM, POSE_DEGREES = 0.5, 0.5  # left over by the alignment
 WARP_SPACING = (60.0, 28.0, 9.0)  # spline knots, mm
-WARP_SD = (6.5, 1.8, 0.9)
+WARP_SD = (6.5, 2.0, 0.9)
 WARP_SYMMETRY = (0.92, 0.6, 0.0)  # share of the variance that both sides have in common
 WARP_GRID_MM = 4.0
 SQUARINGS = 5
@@ -79,7 +79,7 @@ T1_NOISE = 0.02  # of white matter, Rician [Gudbjartsson95]
 # --- AV45 PET [Clark11, Landau12, Joshi15] -----------------------------------------
 PSF_FWHM = 7.0
 UPTAKE = {
-    "gm": 0.79,
+    "gm": 0.77,
     "wm": 1.62,
     "csf": 0.35,
     "scalp": 0.30,
@@ -90,10 +90,10 @@ UPTAKE = {
 }
 UPTAKE_WM_SD, UPTAKE_GM_SD = 0.08, 0.03  # between people
 AMYLOID_UPTAKE = {
-    "frontal": 1.30,
-    "precuneus_pcc": 1.42,
-    "lateral_parietal": 1.30,
-    "lateral_temporal": 1.20,
+    "frontal": 1.26,
+    "precuneus_pcc": 1.38,
+    "lateral_parietal": 1.26,
+    "lateral_temporal": 1.17,
     "medial_temporal": 0.38,
     "occipital": 0.66,
     "motor": 0.60,

@@ -154,7 +154,9 @@ def _observe(people):
     mmse = k.MMSE_TOP - k.MMSE_LOSS * np.maximum(c, 0.0) ** k.MMSE_POWER
     mmse = mmse + people["mmse_fixed"] + people["mmse_retest"]
     people["mmse"] = np.clip(np.round(mmse), 0, 30).astype(int)
-    people["diagnosis"] = np.select([c < k.CN_BELOW, c >= k.AD_FROM], ["CN", "AD"], "MCI")
+    people["diagnosis"] = np.select(
+        [c < k.CN_BELOW, c >= k.AD_FROM], ["CN", "AD"], "MCI"
+    )
     people["status"] = people["A"] > k.STATUS_FROM
     return people
 
@@ -228,7 +230,9 @@ def as_scans(people):
     return scans
 
 
-def draw_visits(num_people=150, *, seed, rho=k.RHO, shares=(0.36, 0.30, 0.18, 0.10, 0.06)):
+def draw_visits(
+    num_people=150, *, seed, rho=k.RHO, shares=(0.36, 0.30, 0.18, 0.10, 0.06)
+):
     """Scan table of people with many visits, without images.
 
     Parameters

@@ -15,11 +15,10 @@ import pandas as pd
 import torch
 
 from mri2pet.cohort import geometry, store
-from mri2pet.cohort.phantom import anatomy, mri, pet
 from mri2pet.cohort.phantom import constants as k
-from mri2pet.cohort.phantom.atlas import load_atlases
 from mri2pet.cohort.phantom.disease import as_scans
 from mri2pet.cohort.phantom.plan import plan
+from mri2pet.cohort.phantom.simulation import simulate
 
 _PROGRESS, _SPEC = ".progress", "specification.json"
 
@@ -27,7 +26,7 @@ _PROGRESS, _SPEC = ".progress", "specification.json"
 def default_work_mm(grid_mri):
     """Work voxel for an MRI grid: 3 mm at 64 in plane, 2 at 96, 1.5 at 144."""
     finest = min(geometry.voxel_mm(grid_mri))
-    return float(np.clip(np.floor(2 * 1.12 * finest) / 2, 1.0, 3.0))
+    return float(np.clip(np.round(2.24 * finest) / 2, 1.0, 3.0))
 
 
 def make_cohort(
@@ -119,79 +118,20 @@ def make_cohort(
         "constants": k.constants_hash(),
         "scans": _table_hash(people[["person", "visit", "part", "labelled"]]),
     }
-    if path.exists():
-        return _existing(path, spec)
     build = store.partial_path(path)
     build.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        return _existing(path, spec)
     with _only_one(build):
-        _start(build, spec, people)
-        folder = str(Path(anatomies).resolve()) if anatomies else ""
-        task = bind(_make_scan, str(build), spec, folder)
-        _run_all(task, people, build, workers, progress)
-        scans, truth = _tables(build, people)
+        if not store.sealed(path, spec):
+            _start(build, spec, people)
+            folder = str(Path(anatomies).resolve()) if anatomies else ""
+            task = bind(_make_scan, str(build), spec, folder)
+            _run_all(task, people, build, workers, progress)
+            scans, truth = _tables(build, people)
+            store.seal(path, scans=scans, truth=truth, readme=_readme(spec, scans))
         _clean(build)
-        return store.finish(path, scans=scans, truth=truth, readme=_readme(spec, scans))
-
-
-def simulate(people, *, grid_mri, grid_pet, seed, work_mm, anatomies="", variability=1.0):
-    """Images and truth of some scans, as one batch.
-
-    Parameters
-    ----------
-    people : pandas.DataFrame
-        Rows of :func:`mri2pet.cohort.phantom.plan.plan` (``person, visit, A, V,
-        has_pet``); all are simulated at once.
-    grid_mri, grid_pet : tuple of int
-    seed : int
-    work_mm : float
-    anatomies : str
-        Folder of segmented brains, or "" for MNI152.
-    variability : float
-
-    Returns
-    -------
-    list of (dict of str to numpy.ndarray, dict of str to float)
-        Volumes by kind, and what is measured on the noise-free phantom.
-    """
-    atlases = load_atlases(anatomies, work_mm)
-    shapes = [
-        anatomy.draw_shape(p, seed=seed, variability=variability)
-        for p in people["person"]
-    ]
-    chosen = [s.brain % len(atlases) for s in shapes]
-    out = [None] * len(people)
-    for number in sorted(set(chosen)):
-        rows = [i for i, c in enumerate(chosen) if c == number]
-        some = people.iloc[rows]
-        who = {"people": list(some["person"]), "visits": list(some["visit"])}
-        tissues = anatomy.build(
-            atlases[number],
-            [shapes[i] for i in rows],
-            list(some["V"]),
-            geometry.work_shape(work_mm),
-        )
-        images = mri.render(tissues, grid_mri, seed=seed, **who)
-        known = anatomy.measures(tissues)
-        volumes = [{"mri": image.numpy()} for image in images]
-        if some["has_pet"].any():
-            uptake = pet.render_uptake(
-                tissues, grid_pet, people=who["people"], seed=seed
-            )
-            scans = pet.measure(uptake, some["A"], seed=seed, **who)
-            for j, extra in enumerate(pet.truth(uptake, some["A"])):
-                known[j].update(extra)
-                volumes[j].update(
-                    pet=scans[j].numpy(),
-                    brain=uptake.brain[j].numpy(),
-                    regions=uptake.regions[j].numpy(),
-                )
-        else:
-            _, brain = pet.region_weights(tissues, grid_pet)
-            for j in range(len(some)):
-                volumes[j]["brain"] = brain[j].numpy()
-        for j, row in enumerate(rows):
-            out[row] = (volumes[j], known[j])
-    return out
+        return store.publish(path)
 
 
 def _make_scan(build, spec, folder, row, scan):
@@ -224,6 +164,7 @@ def _make_scan(build, spec, folder, row, scan):
 def _run_all(task, people, build, workers, progress):
     """Simulate every scan that has no marker yet, in this or in other processes."""
     from joblib import Parallel, delayed
+    from joblib.externals.loky import get_reusable_executor
 
     waiting = [row for row in range(len(people)) if not _done(build, row)]
     done = len(people) - len(waiting)
@@ -235,10 +176,15 @@ def _run_all(task, people, build, workers, progress):
         batch_size=1,
         return_as="generator" if backend == "sequential" else "generator_unordered",
     )
-    for _ in pool(calls):
-        done += 1
-        if progress is not None:
-            progress(done, len(people))
+    try:
+        for _ in pool(calls):
+            done += 1
+            if progress is not None:
+                progress(done, len(people))
+    finally:
+        if backend == "loky":
+            # Idle workers would keep their atlases in memory.
+            get_reusable_executor().shutdown(wait=True)
 
 
 def _done(build, row):
@@ -336,8 +282,9 @@ def _start(build, spec, people):
 
 
 def _clean(build):
-    shutil.rmtree(build / _PROGRESS)
-    (build / _SPEC).unlink()
+    """Remove what only a resumed build needs."""
+    shutil.rmtree(build / _PROGRESS, ignore_errors=True)
+    (build / _SPEC).unlink(missing_ok=True)
 
 
 def _table_hash(table):
@@ -362,7 +309,9 @@ def _readme(spec, scans):
 {people} people, {len(scans)} scans. Nobody here is real: the anatomy is warped from
 the MNI152 template and the truth in `truth.parquet` is known.
 
-- MRI {tuple(spec["grid_mri"])} in [0, 1], PET {tuple(spec["grid_pet"])} in SUVR, (z, y, x)
-- seed {spec["seed"]}, rho {spec["rho"]}, work grid {spec["work_mm"]} mm, variability {spec["variability"]}
+- MRI {tuple(spec["grid_mri"])} in [0, 1], axes (z, y, x)
+- PET {tuple(spec["grid_pet"])} in SUVR
+- seed {spec["seed"]}, rho {spec["rho"]}
+- work grid {spec["work_mm"]} mm, variability {spec["variability"]}
 - constants {spec["constants"]}
 """

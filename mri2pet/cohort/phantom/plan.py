@@ -16,9 +16,9 @@ def choose_test(count, *, seed, rho, pool=4000):
     """Test people of a small cohort in which every kind of person occurs.
 
     Candidates are taken in the order of their numbers. Of ``count`` places
-    3/8 (rounded up) go to AD, neither more nor fewer; CN and MCI get at least one
-    each, and so does either amyloid status. A candidate is taken unless too few
-    places would be left for what is still missing.
+    3/8 (rounded up) go to AD, neither more nor fewer; CN and MCI get at least a quarter
+    (rounded down) each, and either amyloid status at least one. A candidate is taken
+    unless too few places would be left for what is still missing.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def choose_test(count, *, seed, rho, pool=4000):
         trial[bool(status)] += 1
         left = count - len(chosen) - 1
         missing = max(0, wanted_ad - trial["AD"])
-        missing += sum(trial[name] == 0 for name in ("CN", "MCI"))
+        missing += sum(max(0, count // 4 - trial[name]) for name in ("CN", "MCI"))
         statuses = sum(trial[name] == 0 for name in (True, False))
         if trial["AD"] > wanted_ad or max(missing, statuses) > left:
             continue
