@@ -19,7 +19,8 @@ from mri2pet import paths
 
 _PACKAGE_DIR = Path(mri2pet.__file__).resolve().parent
 _MACHINERY = {
-    f"mri2pet.{m}" for m in ("artifacts", "config", "run", "paths", "provenance")
+    f"mri2pet.{m}"
+    for m in ("artifacts", "config", "engine", "run", "paths", "provenance")
 }
 _LIBRARIES = (
     "torch",

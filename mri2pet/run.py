@@ -1,26 +1,20 @@
 """A run directory: stages computed once, by content, and never half written.
 
 `Run` is what the chapters and the commands talk to. Asking for a stage returns
-at once when it is done and computes it when it is not. A stage's key is its
-settings, the content of its inputs, the code it uses, the lock of the libraries
-and torch's version; any change is named when the stage is computed again.
+at once when it is done and computes it when it is not (see `mri2pet.engine`).
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import shutil
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mri2pet import provenance
-from mri2pet.artifacts import Stage, replace, write_text
+from mri2pet.artifacts import write_text
 from mri2pet.config import Profile, load_profile
+from mri2pet.engine import Engine, RunBusyError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,28 +26,15 @@ if TYPE_CHECKING:
     from mri2pet.stages.style import StyledSet
 
 RUNS_VARIABLE = "MRI2PET_RUNS"
-STAGES_VARIABLE = "MRI2PET_STAGES_READ"  # a file that lists the stages asked for
+
+__all__ = ["Run", "RunBusyError", "newest_checkpoint", "runs_home"]
 
 
-class RunBusyError(ValueError):
-    """Another process is computing in this run directory."""
-
-
-class Run:
+class Run(Engine):
     """One run directory and its profile.
 
     Use `Run.open`; see the module's text for what a stage is.
     """
-
-    def __init__(
-        self, profile: Profile, path: Path, parent: Path | None = None
-    ) -> None:
-        self.profile = profile
-        self.path = path
-        self.parent = parent
-        self.used: dict[str, str] = {}  # stage -> key, of everything asked for
-        self.log: Callable[[str], None] = print
-        self.progress: Callable[[str, int, int, float], None] | None = None
 
     @classmethod
     def open(
@@ -232,112 +213,6 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{name}.png"
 
-    # -- the engine ---------------------------------------------------------
-
-    def stage(
-        self,
-        name: str,
-        *,
-        module: str,
-        settings: dict[str, Any],
-        inputs: list[Stage],
-        outputs: list[str],
-        build: Callable[[Path], None],
-    ) -> Stage:
-        """Return a stage, computed now if it is not there with the same key.
-
-        Parameters
-        ----------
-        name : str
-            File-name-like name of the stage.
-        module : str
-            The module whose import closure is the code the stage uses.
-        settings : dict
-            Everything of the profile that decides the content.
-        inputs : list of Stage
-        outputs : list of str
-            Paths relative to the run directory.
-        build : callable
-            Writes the outputs, under the same relative paths, below the folder it
-            is given. The folder survives a kill, so work can go on from there.
-        """
-        parts = self._parts(module, settings, inputs)
-        key = provenance.digest(parts)
-        self._note(name, key)
-        for root in (self.path, self.parent):
-            found = _load_record(root, name) if root else None
-            if found and found["key"] == key and _complete(root, found):
-                return _as_stage(root, found)
-        old = _load_record(self.path, name)
-        self.log(f"  {name}: {_reason(old, parts, self.path)}")
-        with self._lock(name):
-            started = time.perf_counter()
-            work = self.path / "work" / f"{name}-{key[:16]}"
-            work.mkdir(parents=True, exist_ok=True)
-            build(work)
-            record = {
-                "name": name,
-                "key": key,
-                "parts": parts,
-                "outputs": {o: provenance.file_digest(work / o) for o in outputs},
-                "seconds": time.perf_counter() - started,
-            }
-            _record_path(self.path, name).unlink(missing_ok=True)
-            for output in outputs:
-                replace(work / output, self.path / output)
-            write_text(_record_path(self.path, name), json.dumps(record, indent=1))
-            shutil.rmtree(work)
-        return _as_stage(self.path, record)
-
-    def _note(self, name: str, key: str) -> None:
-        """Remember what was asked for; the runner of the chapters wants to know."""
-        self.used[name] = key
-        log = os.environ.get(STAGES_VARIABLE)
-        if log:
-            with Path(log).open("a", encoding="utf-8") as handle:
-                handle.write(f"{name}\n")
-
-    def stage_keys(self) -> dict[str, str]:
-        """Return the keys of all finished stages of this run."""
-        names = sorted(p.stem for p in (self.path / "stages").glob("*.json"))
-        records = {n: _load_record(self.path, n) for n in names}
-        return {n: r["key"] for n, r in records.items() if r}
-
-    def stage_seconds(self) -> dict[str, float]:
-        """Return how long each finished stage took."""
-        names = sorted(p.stem for p in (self.path / "stages").glob("*.json"))
-        records = {n: _load_record(self.path, n) for n in names}
-        return {n: r["seconds"] for n, r in records.items() if r}
-
-    def _parts(self, module, settings, inputs) -> dict[str, str]:
-        import torch
-
-        parts = {
-            f"setting {k}": json.dumps(v, default=str)
-            for k, v in _flat({**settings, "seed": self.profile.seed}).items()
-        }
-        parts |= {"setting threads": str(self.profile.threads)}
-        parts |= {f"input {s.name}": s.digest for s in inputs}
-        parts |= {f"code {m}": h for m, h in provenance.source_hashes(module).items()}
-        return parts | {"lock": provenance.lock_hash(), "torch": torch.__version__}
-
-    @contextmanager
-    def _lock(self, name: str) -> Iterator[None]:
-        path = self.path / ".computing"
-        with path.open("a+") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                handle.seek(0)
-                raise RunBusyError(
-                    f"run directory {self.path}: another process is computing there "
-                    f"({handle.read().strip()}); wait for it or use another run_dir"
-                ) from None
-            handle.truncate(0)
-            handle.write(f"process {os.getpid()}, stage {name}\n")
-            handle.flush()
-            yield
-
 
 def runs_home() -> Path:
     """Folder of all runs: `$MRI2PET_RUNS`, or `runs` beside the clone."""
@@ -377,49 +252,3 @@ def _short(path: Path) -> str:
         return str(path.relative_to(_runs_home()))
     except ValueError:
         return str(path)
-
-
-def _record_path(root: Path, name: str) -> Path:
-    return root / "stages" / f"{name}.json"
-
-
-def _load_record(root: Path, name: str) -> dict[str, Any] | None:
-    try:
-        return json.loads(_record_path(root, name).read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
-
-
-def _complete(root: Path, record: dict[str, Any]) -> bool:
-    return all((root / output).exists() for output in record["outputs"])
-
-
-def _as_stage(root: Path, record: dict[str, Any]) -> Stage:
-    return Stage(
-        record["name"], record["key"], root, record["outputs"], record["seconds"]
-    )
-
-
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
-def _reason(old: dict[str, Any] | None, parts: dict[str, str], root: Path) -> str:
-    """Say in a few words why a stage is computed."""
-    if old is None:
-        return "computing, not there yet"
-    before = old["parts"]
-    changed = [f"{k} changed" for k in sorted(parts) if before.get(k) != parts[k]] + [
-        f"{k} is gone" for k in sorted(before.keys() - parts.keys())
-    ]
-    if not changed:
-        gone = [o for o in old["outputs"] if not (root / o).exists()]
-        return f"computing again, missing {', '.join(gone)}"
-    more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-    return f"computing again, {'; '.join(changed[:3])}{more}"

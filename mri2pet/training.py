@@ -54,9 +54,11 @@ class Recipe(Protocol):
 class Pairs(Protocol):
     """Data of a recipe: `batch(indices)` gives tensors with a leading batch axis."""
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """Number of samples."""
 
-    def batch(self, indices: np.ndarray) -> dict[str, Tensor]: ...
+    def batch(self, indices: np.ndarray) -> dict[str, Tensor]:
+        """Tensors of these samples."""
 
 
 @dataclass
