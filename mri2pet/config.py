@@ -69,7 +69,7 @@ class CohortConfig(_Frozen):
     test: int = Field(ge=2)
     train_two_visits: int = Field(ge=0)
     test_two_visits: int = Field(ge=0)
-    rho: float = Field(0.67, ge=0.0, le=1.0)  # the link amyloid - neurodegeneration
+    rho: float = Field(0.67, ge=0.0, lt=1.0)  # the link amyloid - neurodegeneration
     work_mm: float = Field(3.0, gt=0)  # grid on which people are warped
     anatomies: str | None = None  # a folder of segmented T1s; None = MNI152
     select_test: bool = False  # draw test people until all kinds occur

@@ -78,7 +78,7 @@ def test_affine_is_that_of_the_grid(made):
 
 
 def test_scans_are_in_bids_terms(made):
-    assert list(made.scans.index)[0] == "sub-00000_ses-M000"
+    assert made.scans.index[0] == "sub-00000_ses-M000"
     for column in (
         "participant_id",
         "session_id",

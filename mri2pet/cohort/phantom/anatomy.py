@@ -21,6 +21,7 @@ from mri2pet.cohort.phantom.atlas import COARSE, compose, exponential, grid_fram
 from mri2pet.cohort.phantom.disease import SHAPE, person_generator
 
 # Mirroring left and right turns the sign of the component along x (z, y, x).
+_CLIP, _CLIPPED_SD = 1.5, 0.8819  # SD of N(0, 1) clipped at 1.5
 _MIRROR = np.float32([1, 1, -1])[:, None, None, None]
 
 
@@ -61,7 +62,9 @@ def draw_shape(person, *, seed, variability=1.0):
         common = (field + mirror) * np.float32(np.sqrt(share / 2))
         own = rng.standard_normal(knots, dtype=np.float32)
         own *= np.float32(np.sqrt(1 - share))
-        warp.append((common + own) * np.float32(sd * variability))
+        # Clipped draws, widened again: spread without freaks.
+        field = np.clip(common + own, -_CLIP, _CLIP) / np.float32(_CLIPPED_SD)
+        warp.append(field * np.float32(sd * variability))
     knots = geometry.spline_knots(k.RIBBON_SPACING)
     ribbon = rng.standard_normal((2, *knots), dtype=np.float32)
     ribbon *= np.float32([k.RIBBON_SD, k.GREY_WHITE_SD])[:, None, None, None]

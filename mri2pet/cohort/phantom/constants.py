@@ -52,8 +52,8 @@ MMSE_RETEST_SD = 0.7  # part of MMSE_SD that is new at every visit
 # --- Anatomy [Klein10] -------------------------------------------------------------
 SCALE_SD, SCALE_MAX = 0.04, 0.08  # per axis
 POSE_MM, POSE_DEGREES = 0.5, 0.5  # left over by the alignment
-WARP_SPACING = (60.0, 28.0, 9.0)  # spline knots, mm
-WARP_SD = (6.5, 2.0, 0.9)
+WARP_SPACING = (84.0, 36.0, 9.0)  # spline knots, mm
+WARP_SD = (6.4, 2.7, 0.9)
 WARP_SYMMETRY = (0.92, 0.6, 0.0)  # share of the variance that both sides have in common
 WARP_GRID_MM = 4.0
 SQUARINGS = 5
