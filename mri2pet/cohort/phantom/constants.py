@@ -7,23 +7,22 @@ the reference region after the scanner's blur.
 Sources
 -------
 [Jack13] Jack et al., Lancet Neurology 12 (2013): order of the biomarkers' changes.
-[Jagust15] Jagust et al., Alzheimer's & Dementia 11 (2015): the ADNI PET core.
 [Jansen15] Jansen et al., JAMA 313 (2015): amyloid positivity by age, APOE and stage.
 [Landau12] Landau et al., Annals of Neurology 72 (2012): florbetapir SUVR, cut 1.11.
 [Clark11] Clark et al., JAMA 305 (2011): florbetapir against autopsy, its pattern.
-[Joshi15] Joshi et al., J Nucl Med 53 (2012): test-retest and range of florbetapir.
-[Fjell09] Fjell et al., Cerebral Cortex 19 (2009): thinning and ventricles with age.
+[Joshi12] Joshi et al., J Nucl Med 53 (2012): test-retest and range of florbetapir.
+[Fjell09] Fjell et al., Cerebral Cortex 19 (2009): cortical thinning with age.
 [Raz05] Raz et al., Cerebral Cortex 15 (2005): regional volume change in ageing.
-[Klein10] Klein et al., NeuroImage 46 (2009): spread of brains after linear alignment.
+[Klein09] Klein et al., NeuroImage 46 (2009): spread of brains after linear alignment.
 [Gudbjartsson95] Gudbjartsson and Patz, MRM 34 (1995): Rician noise.
-[Mukai] the population of ADNI as in the replicated paper's Tables 4 and 5.
+[Paper] the replicated paper's Tables 4 and 5: its ADNI participants.
 """
 
 import hashlib
 import json
 import sys
 
-# --- People [Mukai, Jansen15] ------------------------------------------------------
+# --- People [Paper, Jansen15] ------------------------------------------------------
 AGE_MEAN, AGE_SD, AGE_RANGE = 71.9, 7.1, (50.0, 95.0)
 APOE_FREQUENCY = 0.25  # e4 allele; ADNI is enriched over the population's 0.14
 EDUCATION_MEAN, EDUCATION_SD, EDUCATION_RANGE = 16.0, 2.7, (6, 20)  # years
@@ -49,9 +48,11 @@ MMSE_TOP, MMSE_LOSS, MMSE_POWER, MMSE_SD = 29.4, 12.0, 1.3, 1.1
 MMSE_PER_YEAR_OF_EDUCATION, MMSE_FEMALE = 0.12, 0.25  # points, inside MMSE_SD
 MMSE_RETEST_SD = 0.7  # part of MMSE_SD that is new at every visit
 
-# --- Anatomy [Klein10] -------------------------------------------------------------
+# --- Anatomy [Klein09] -------------------------------------------------------------
 SCALE_SD, SCALE_MAX = 0.04, 0.08  # per axis
 POSE_MM, POSE_DEGREES = 0.5, 0.5  # left over by the alignment
+# Outline, lobes and sulci. The outline's wavelength is long on purpose: as large a
+# spread at 60 mm makes skulls that nobody has.
 WARP_SPACING = (84.0, 36.0, 9.0)  # spline knots, mm
 WARP_SD = (6.4, 2.7, 0.9)
 WARP_SYMMETRY = (0.92, 0.6, 0.0)  # share of the variance that both sides have in common
@@ -76,7 +77,7 @@ T1_GAMMA_SD = 0.12
 T1_BIAS_SD, T1_BIAS_SPACING = 0.06, 70.0
 T1_NOISE = 0.02  # of white matter, Rician [Gudbjartsson95]
 
-# --- AV45 PET [Clark11, Landau12, Joshi15] -----------------------------------------
+# --- AV45 PET [Clark11, Landau12, Joshi12] -----------------------------------------
 PSF_FWHM = 7.0
 UPTAKE = {
     "gm": 0.77,
