@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
+from mri2pet.evaluation.published import entry
 from mri2pet.exercises import Wrong, as_function, as_number
-from mri2pet.report.published import entry
 
 
 def _threshold(answer) -> None:

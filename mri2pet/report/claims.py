@@ -23,7 +23,7 @@ import pandas as pd
 import yaml
 
 from mri2pet import paths
-from mri2pet.report import published as paper
+from mri2pet.evaluation import published as paper
 from mri2pet.report.discussion import signed
 from mri2pet.report.tables import ROW_LABELS, lookup
 

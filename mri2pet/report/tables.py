@@ -12,13 +12,13 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from mri2pet.evaluation import published as paper
 from mri2pet.evaluation.scoring import (
     COLUMNS,
     score_every_subject,
     score_scans,
     summarise,
 )
-from mri2pet.report import published as paper
 
 __all__ = [
     "COLUMNS",

@@ -10,8 +10,8 @@ import pandas as pd
 
 from mri2pet.config import CONTROLS, PRETRAINING
 from mri2pet.evaluation.frechet import RandomFeatures
+from mri2pet.evaluation.published import beside_table1
 from mri2pet.evaluation.scoring import score_every_subject, score_scans, summarise
-from mri2pet.report.published import beside_table1
 from mri2pet.stages.cohort import cohort, cohort_stage
 from mri2pet.stages.sample import read_synthetic, sample_stage
 

@@ -74,6 +74,6 @@ def cases():
 
 @pytest.fixture(scope="session")
 def tidy():
-    from mri2pet.report.published import beside_table1
+    from mri2pet.evaluation.published import beside_table1
 
     return make_tidy(published=beside_table1())

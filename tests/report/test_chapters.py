@@ -126,7 +126,7 @@ def test_a_changed_module_is_a_reason():
     assert "mri2pet.report.tables" in names
     hashes = fingerprint.source_hashes(set(names))
     assert "report/tables.py" in hashes
-    assert "paths.py" in fingerprint.source_hashes({"mri2pet.report.published"})
+    assert "paths.py" in fingerprint.source_hashes({"mri2pet.evaluation.published"})
 
 
 def test_failing_cell_leaves_no_usable_chapter_and_keeps_finished_ones(run, project):

@@ -5,7 +5,7 @@ import csv
 import pytest
 
 from mri2pet import paths
-from mri2pet.report import published as paper
+from mri2pet.evaluation import published as paper
 
 
 def test_spot_checks_against_the_paper():
