@@ -177,15 +177,8 @@ def train(
 
     keep_freed_memory()
     precision = {"float32": "32-true", "bfloat16": "bf16-mixed"}[dtype]
-    inside_launcher = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    fabric = Fabric(
-        accelerator=device,
-        devices="auto" if inside_launcher else 1,
-        strategy="ddp" if inside_launcher else "auto",
-        precision=precision,
-    )
-    if inside_launcher:
-        fabric.launch()
+    fabric = Fabric(accelerator=device, precision=precision, **_processes())
+    fabric.launch()
     bare = recipe.network.to(memory_format=torch.channels_last_3d).train()
     optimizer = torch.optim.Adam(bare.parameters(), lr=budget.learning_rate)
     ema = _Average(bare, budget.ema_decay) if budget.ema_decay is not None else None
@@ -248,7 +241,10 @@ def _update(fabric, recipe, model, optimizer, pairs, budget, seed, step):
         for key in sums:
             sums[key] += float(terms[key].detach()) / parts
     if fabric.world_size > 1:
-        sums = {k: float(v) for k, v in fabric.all_reduce(sums, "mean").items()}
+        shared = torch.tensor(list(sums.values()), device=fabric.device)
+        sums = dict(
+            zip(sums, fabric.all_reduce(shared, reduce_op="mean").tolist(), strict=True)
+        )
     if math.isfinite(sums["loss"]):
         fabric.clip_gradients(
             model, optimizer, max_norm=budget.clip_norm, error_if_nonfinite=False
@@ -272,6 +268,15 @@ def batch_indices(n: int, batch_size: int, seed: int, step: int) -> np.ndarray:
         inside = places // n == epoch
         chosen[inside] = order[places[inside] % n]
     return chosen
+
+
+def _processes() -> dict[str, Any]:
+    """Devices, nodes and strategy: one process, or what `torchrun` has started."""
+    everywhere = int(os.environ.get("WORLD_SIZE", "1"))
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", everywhere))
+    if everywhere == 1:
+        return {"devices": 1}
+    return {"devices": here, "num_nodes": everywhere // here, "strategy": "ddp"}
 
 
 def keep_freed_memory() -> None:

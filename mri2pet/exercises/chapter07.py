@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
 from mri2pet.exercises import Wrong, as_function, as_number
 
@@ -42,40 +42,26 @@ def _solve_expected_error():
     return lambda sd, k: sd * (1 + 1 / k) ** 0.5
 
 
-def _step(answer) -> None:
+def _psnr(answer) -> None:
     function = as_function(answer)
-    rng = np.random.default_rng(0)
-    x0, noise = rng.normal(size=(2, 5))
-    for abar, abar_next in ((0.05, 0.4), (0.4, 0.9), (0.9, 1.0)):
-        x_t = abar**0.5 * x0 + (1 - abar) ** 0.5 * noise
-        try:
-            got = np.asarray(function(x_t, x0, abar, abar_next), dtype=float)
-        except (TypeError, ValueError):
-            raise Wrong("Expected an array of numbers.") from None
-        if got.shape != x0.shape:
-            raise Wrong(f"Expected an array of shape {x0.shape}, not {got.shape}.")
-        right = abar_next**0.5 * x0 + (1 - abar_next) ** 0.5 * noise
-        if np.allclose(got, right, atol=1e-8):
-            continue
-        if np.allclose(got, abar_next**0.5 * x0 + (1 - abar_next) ** 0.5 * x_t):
-            raise Wrong("x_t is not the noise. Solve q_sample for the noise first.")
-        raise Wrong(
-            "If x0 is the truth, the step must land exactly where q_sample would "
-            f"put it; from abar = {abar} to {abar_next} it does not."
-        )
+    for loss, scale in ((0.1, 0.6), (0.02, 0.8)):
+        got = as_number(function(loss, scale), "one number for one loss and one scale")
+        truth = 10 * math.log10(2.5**2 / (loss * scale**2))
+        if abs(got - 10 * math.log10(2.5**2 / loss)) < 1e-6:
+            raise Wrong("That is the score in network units. Back to SUVR first.")
+        if abs(got - 10 * math.log10(2.5**2 / (loss * scale))) < 1e-6:
+            raise Wrong("The loss is squared. So how often does the scale enter?")
+        if abs(got - truth) > 1e-6:
+            raise Wrong(f"For loss = {loss} and scale = {scale} you get {got:.2f} dB.")
 
 
-def _solve_step():
-    def step(x_t, x0_hat, abar, abar_next):
-        noise = (x_t - abar**0.5 * x0_hat) / (1 - abar) ** 0.5
-        return abar_next**0.5 * x0_hat + (1 - abar_next) ** 0.5 * noise
-
-    return step
+def _solve_psnr():
+    return lambda loss, scale: 10 * math.log10(2.5**2 / (loss * scale**2))
 
 
-CHECKS = {"7.1": _left_over, "7.2": _expected_error, "7.3": _step}
+CHECKS = {"7.1": _left_over, "7.2": _expected_error, "7.3": _psnr}
 SOLUTIONS = {
     "7.1": _solve_left_over,
     "7.2": _solve_expected_error,
-    "7.3": _solve_step,
+    "7.3": _solve_psnr,
 }
