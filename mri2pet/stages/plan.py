@@ -24,14 +24,14 @@ KINDS = ("style", "self", "noisy")
 
 # Seconds on the reference machine (2 cores with AVX-512, float32).
 COST = {
-    "train": 3.4e-6,  # a sample of SpatialUNet per PET voxel, forward and backward
-    "call": 0.7e-6,  # a network call of SpatialUNet per PET voxel
-    "train_published": 1.1e-5,  # the same of PublishedUNet
-    "call_published": 2.6e-6,
-    "style": 3.0e-6,  # a step of one volume per PET voxel
-    "person": 0.45e-6,  # a phantom per MRI voxel
-    "chapter": 12.0,  # kernel, imports, figures
-    "probe": 0.10,  # the probe below
+    "train": 1.6e-6,  # a sample of SpatialUNet per PET voxel, forward and backward
+    "call": 0.5e-6,  # a network call of SpatialUNet per PET voxel
+    "train_published": 9.0e-6,  # the same of PublishedUNet
+    "call_published": 3.0e-6,
+    "style": 7.0e-6,  # a step of one volume per PET voxel, mean of both Gram matrices
+    "person": 1.0e-6,  # a phantom per MRI voxel
+    "chapter": 15.0,  # kernel, imports, figures
+    "probe": 0.011,  # the probe below
 }
 
 
