@@ -322,9 +322,9 @@ def sample(
     callback : callable, optional
         ``callback(i, t, x, x0)`` after call i, with the new x and the predicted x0.
     end : {"index0", "x0"}, optional
-        Where the last call lands: on noise level 0, as in the released code (SD 0.039 in
-        network units), or on the predicted x0. Default: "index0" for
-        DDPM, "x0" for DDIM.
+        Where the last call lands: on noise level 0, as in the released code (SD 0.039
+        in network units), or on the predicted x0. Default: "index0" for DDPM, "x0" for
+        DDIM.
 
     Returns
     -------

@@ -12,7 +12,6 @@ Legend: B batch, C channel, D H W voxels (z, y, x).
 
 from __future__ import annotations
 
-import ctypes
 import math
 import os
 from collections.abc import Callable
@@ -25,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from mri2pet.checkpoint import load_tensors, load_weights, save_tensors
+from mri2pet.memory import keep_freed_memory
 
 Call = Callable[..., Tensor]
 LOSS_COLUMNS = ("step", "samples", "loss", "denoise", "laplacian")
@@ -277,16 +277,6 @@ def _processes() -> dict[str, Any]:
     if everywhere == 1:
         return {"devices": 1}
     return {"devices": here, "num_nodes": everywhere // here, "strategy": "ddp"}
-
-
-def keep_freed_memory() -> None:
-    """Ask glibc to keep freed blocks, which saves a page fault per allocation."""
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
-        libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
-    except (OSError, AttributeError):
-        return  # another C library: slower, nothing else
 
 
 class _Average:

@@ -41,7 +41,7 @@ ALLOWED = {
 }
 ROOM_OF_FILE = {
     **dict.fromkeys(CORE, "core"),
-    **dict.fromkeys(["training", "recipes", "checkpoint"], "training"),
+    **dict.fromkeys(["training", "recipes", "checkpoint", "memory"], "training"),
     **dict.fromkeys(
         ["artifacts", "config", "engine", "paths", "provenance"], "machinery"
     ),

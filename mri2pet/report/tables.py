@@ -120,6 +120,8 @@ def is_illustrative(tidy: pd.DataFrame) -> bool:
 def _number(value: float, digits: int) -> str:
     if value is None or not math.isfinite(value):
         return "-"
+    if abs(value) >= 1e4:
+        return f"{value:.1e}"  # a diverged row: only its size matters
     text = f"{value:.{digits}f}"
     # minus zero is a rounding artefact
     return text.lstrip("-") if float(text) == 0 else text

@@ -17,12 +17,12 @@ import zarr
 
 from mri2pet.baselines.controls import mean_template, random_subject
 from mri2pet.config import CONTROLS
+from mri2pet.memory import keep_freed_memory
 from mri2pet.recipes import Conditioned, regress
 from mri2pet.schedule import NoiseSchedule
 from mri2pet.stages.cohort import cohort, cohort_stage
 from mri2pet.stages.learn import Learned, finetune, regression
 from mri2pet.synthesis import synthesize
-from mri2pet.training import keep_freed_memory
 
 if TYPE_CHECKING:
     from mri2pet.run import Run, Stage
