@@ -277,7 +277,36 @@ def uptake(
     return fig, caption, "Scatter plots, one per method. " + "; ".join(said) + "."
 
 
+def readme(run, design: str = "corrected") -> Drawn:
+    """One test person in three axial slices: MRI, synthetic PET, real PET.
+
+    `book/images/readme.png` is this figure of a finished run.
+    """
+    made, store = run.sample("mri2pet", design), run.cohort()
+    scan = pick_people(store.scans.loc[made.scan_ids], 1, run.profile.seed)[0]
+    synthetic = made.samples[made.scan_ids.index(scan), 0]
+    mri, real = store.read("mri", [scan])[0], store.read("pet", [scan])[0]
+    levels = (-10.0, 12.0, 36.0)
+    columns = [mri] * 3 + [synthetic] * 3 + [real] * 3
+    fig = draw_rows(
+        [columns],
+        kinds=["mri"] * 3 + ["pet"] * 6,
+        column_titles=["", "MRI", "", "", "synthetic PET", "", "", "real PET", ""],
+        mm=levels * 3,
+    )
+    caption = (
+        f"A phantom of the test set, profile {run.profile.name}: MRI, synthetic PET "
+        "and real PET at three heights."
+    )
+    alt = (
+        f"Axial slices side by side. The synthetic PET has a mean of "
+        f"{synthetic.mean():.2f} SUVR, the real one {real.mean():.2f}."
+    )
+    return fig, caption, alt
+
+
 FIGURES: dict[str, Callable[..., Drawn]] = {
+    "readme": readme,
     "figure-2": figure_2,
     "forest": forest,
     "blur-or-truth": blur_or_truth,
