@@ -288,7 +288,7 @@ def readme(run, design: str = "corrected") -> Drawn:
     mri, real = store.read("mri", [scan])[0], store.read("pet", [scan])[0]
     levels = (-10.0, 12.0, 36.0)
     columns = [mri] * 3 + [synthetic] * 3 + [real] * 3
-    fig = draw_rows(
+    fig = brains.draw_rows(
         [columns],
         kinds=["mri"] * 3 + ["pet"] * 6,
         column_titles=["", "MRI", "", "", "synthetic PET", "", "", "real PET", ""],
