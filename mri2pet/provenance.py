@@ -71,11 +71,11 @@ def source_hashes(module: str) -> dict[str, str]:
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        path = _module_file(name)
+        path = module_file(name)
         if name in found or path is None or (name != module and _counted(name)):
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        waiting += _imports(tree, name, is_package=path.name == "__init__.py")
+        waiting += imports_of(tree, name, is_package=path.name == "__init__.py")
         found[name] = hashlib.sha256(_without_prose(tree).encode()).hexdigest()[:16]
     return dict(sorted(found.items()))
 
@@ -85,7 +85,8 @@ def _counted(name: str) -> bool:
     return name.startswith("mri2pet.stages.") or name in _MACHINERY
 
 
-def _module_file(name: str) -> Path | None:
+def module_file(name: str) -> Path | None:
+    """File of a module of this package, None for any other name."""
     if not name.startswith("mri2pet."):
         return None  # the package's own __init__ only names things
     base = _PACKAGE_DIR.joinpath(*name.split(".")[1:])
@@ -95,7 +96,8 @@ def _module_file(name: str) -> Path | None:
     return None
 
 
-def _imports(tree: ast.AST, name: str, *, is_package: bool) -> list[str]:
+def imports_of(tree: ast.Module, name: str, *, is_package: bool) -> list[str]:
+    """Names of this package that a module's source imports, at any depth."""
     package = name if is_package else name.rpartition(".")[0]
     names = []
     for node in ast.walk(_without_type_checking(tree)):

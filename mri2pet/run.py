@@ -194,6 +194,8 @@ class Run(Engine):
         import pandas as pd
 
         path = self.path / "results" / f"{name}.csv"
+        if not path.is_file() and self.parent is not None:
+            path = self.parent / "results" / f"{name}.csv"  # an equal stage's
         if not path.is_file():
             raise ValueError(
                 f"{path}: not made yet; run `mri2pet reproduce --profile "

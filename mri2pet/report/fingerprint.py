@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mri2pet import paths
+from mri2pet import paths, provenance
 
 if TYPE_CHECKING:
     from mri2pet.run import Run
@@ -109,39 +109,26 @@ def source_hashes(modules: set[str]) -> dict[str, str]:
     seen: dict[str, str] = {}
     todo = list(modules)
     while todo:
-        path = _module_file(todo.pop())
-        if path is None or (name := path.relative_to(_PACKAGE).as_posix()) in seen:
+        name = todo.pop()
+        path = provenance.module_file(name)
+        if path is None or (short := path.relative_to(_PACKAGE).as_posix()) in seen:
             continue
         text = path.read_text(encoding="utf-8")
-        seen[name] = _hash(text)
-        todo.extend(imported_modules(text))
+        seen[short] = _hash(text)
+        package = path.name == "__init__.py"
+        todo += provenance.imports_of(ast.parse(text), name, is_package=package)
     return dict(sorted(seen.items()))
 
 
 @cache
 def imported_modules(code: str) -> frozenset[str]:
-    """Return every name of the package that some source imports, at any depth.
+    """Return every name of the package that a notebook's code imports.
 
     Lines that only a notebook understands (`%...`, `!...`) are left out.
     """
     lines = ["" if s.lstrip()[:1] in ("%", "!") else s for s in code.split("\n")]
-    names = set()
-    for node in ast.walk(ast.parse("\n".join(lines))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module)
-            # `from mri2pet import loss` imports a module, `... import f` does not.
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return frozenset(name for name in names if name.split(".")[0] == "mri2pet")
-
-
-def _module_file(name: str) -> Path | None:
-    base = _PACKAGE.joinpath(*name.split(".")[1:])
-    for path in (base.with_suffix(".py"), base / "__init__.py"):
-        if path.is_file():
-            return path
-    return None
+    tree = ast.parse("\n".join(lines))
+    return frozenset(provenance.imports_of(tree, "notebook", is_package=False))
 
 
 def _folder_hash(folder: Path) -> str:

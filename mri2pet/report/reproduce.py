@@ -86,9 +86,9 @@ def write_run_json(
 ) -> None:
     """Write `run.json`: provenance, stage keys and times."""
     path = run.path / "run.json"
-    times = {n: {"stages": s, "chapter": c} for n, s, c in rows or []}
-    if rows is None and path.is_file():
-        times = json.loads(path.read_text(encoding="utf-8")).get("times", {})
+    times = _earlier_times(path)
+    # What was up to date keeps the time that it took when it was made.
+    times |= {n: {"stages": s, "chapter": c} for n, s, c in rows or [] if c > 0}
     content = {
         "profile": run.profile.name,
         "seed": run.profile.seed,
@@ -102,6 +102,13 @@ def write_run_json(
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
     write_text(path, json.dumps(content, indent=1))
+
+
+def _earlier_times(path: Path) -> dict[str, dict[str, float]]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8")).get("times", {})
+    except (OSError, json.JSONDecodeError):
+        return {}
 
 
 class _Progress:

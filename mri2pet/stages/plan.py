@@ -57,6 +57,7 @@ def scratch(run: Run) -> None:
     for row in ("vanilla", "no_pretraining"):
         for design in DESIGNS:
             run.finetune(row, design)
+    run.finetune("no_pretraining", "published", laplacian_weight="alpha_bar")
 
 
 def pretraining(run: Run) -> None:
@@ -73,6 +74,7 @@ def finetuning(run: Run) -> None:
     for design in DESIGNS:
         run.sample("mri2pet", design)
     run.sample("regression_unet")
+    run.sample("mean_template")
     run.check_999()
     for design, sampler, calls in SAMPLER_RUNS:
         chosen = {"sampler": sampler, "calls": calls, "samples": 1}
