@@ -295,8 +295,8 @@ def readme(run, design: str = "corrected") -> Drawn:
         mm=levels * 3,
     )
     caption = (
-        f"A phantom of the test set, profile {run.profile.name}: MRI, synthetic PET "
-        "and real PET at three heights."
+        f"A phantom of the test set, {len(levels)} axial slices each: MRI, synthetic "
+        "PET and real PET."
     )
     alt = (
         f"Axial slices side by side. The synthetic PET has a mean of "
