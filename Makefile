@@ -3,6 +3,7 @@
 #   make test                  the tests;  make test-slow  those above 20 s, too
 #   make lab                   JupyterLab in notebooks/
 #   make figures ONLY=table1   draw figures again without training
+#   make benchmark             speed against peers, see benchmarks/README.md
 #   make lint | make clean
 # PIP_FLAGS='--extra-index-url https://download.pytorch.org/whl/cpu' gets the small
 # CPU build of torch on Linux.
@@ -17,7 +18,7 @@ READY := $(VENV)/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONUNBUFFERED = 1
 
-.PHONY: book test test-slow lab figures lint clean help
+.PHONY: book test test-slow lab figures benchmark lint clean help
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -46,6 +47,9 @@ lab: $(READY)
 
 figures: $(READY)
 	$(BIN)/mri2pet figures --run runs/$(PROFILE) $(if $(ONLY),--only $(ONLY))
+
+benchmark: $(READY)
+	$(BIN)/python -m benchmarks
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,8 +1,8 @@
 """Building blocks of the denoisers, in two or three dimensions.
 
 The first part holds the blocks of the published network, restated from its released
-code: double convolutions, a linear attention without norm or residual, and an MRI
-encoder that ends in one vector. The second part holds the blocks of `SpatialUNet`.
+code: double convolutions and an MRI encoder that ends in one vector. The second part
+holds the blocks of `SpatialUNet`. Attention has a file of its own.
 
 Every block takes ``dims`` (2 or 3). Shape suffixes: B batch, C channel, E embedding,
 N voxels, D H W depth, height, width; a 2-D block has no D axis.
@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-CONV = {2: nn.Conv2d, 3: nn.Conv3d}
+from .attention import CONV
+
 LINEAR_MODE = {2: "bilinear", 3: "trilinear"}
 MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
 
@@ -164,32 +165,6 @@ class Up(nn.Module):
         return self.embed(self.convs(torch.cat([skip, x], dim=1)), e_BE)
 
 
-class LinearAttention(nn.Module):
-    """Linear attention over all voxels, as released.
-
-    The softmax is taken over k's voxels only; q is neither normalised nor scaled, and
-    there is no norm and **no residual**: the output replaces the input.
-    """
-
-    def __init__(
-        self, channels: int, *, heads: int = 4, head_dim: int = 32, dims: int = 3
-    ) -> None:
-        super().__init__()
-        self.heads = heads
-        inner = heads * head_dim
-        self.to_qkv = conv_nd(dims, channels, 3 * inner, 1, bias=False)
-        self.to_out = conv_nd(dims, inner, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, ...) to (B, C, ...)."""
-        batch, grid = x.shape[0], x.shape[2:]
-        qkv = self.to_qkv(x).reshape(batch, 3, self.heads, -1, grid.numel())
-        q, k, v = qkv.unbind(dim=1)
-        context = k.softmax(dim=-1) @ v.transpose(-1, -2)
-        out = context.transpose(-1, -2) @ q
-        return self.to_out(out.reshape(batch, -1, *grid))
-
-
 class MRIEncoder(nn.Module):
     """The published MRI encoder: four conv stages and two linear layers to one vector.
 
@@ -323,27 +298,3 @@ class ResBlock(nn.Module):
                 h = torch.addcmul(shift, h, 1 + scale)
             h = conv(F.silu(h))
         return x + h
-
-
-class SelfAttention(nn.Module):
-    """Pre-norm multi-head self-attention over all voxels, with a residual."""
-
-    def __init__(self, channels: int, *, heads: int = 4) -> None:
-        super().__init__()
-        if channels % heads:
-            raise ValueError(f"{channels} channels do not split into {heads} heads")
-        self.heads = heads
-        self.norm = nn.GroupNorm(1, channels)
-        self.qkv = nn.Linear(channels, 3 * channels)
-        self.out = nn.Linear(channels, channels)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, ...) to (B, C, ...)."""
-        tokens = self.norm(x).flatten(2).transpose(1, 2)
-        q, k, v = self.qkv(tokens).unflatten(2, (3, self.heads, -1)).unbind(2)
-        q, k, v = (a.transpose(1, 2) for a in (q, k, v))
-        h = F.scaled_dot_product_attention(q, k, v)
-        h = self.out(h.transpose(1, 2).flatten(2))
-        return x + h.transpose(1, 2).unflatten(2, x.shape[2:])

@@ -129,6 +129,7 @@ class EvaluationConfig(_Frozen):
     """Resampling and Frechet features."""
 
     bootstrap: int = Field(1000, ge=10)
+    coverage: float = Field(0.8, gt=0, lt=1)  # of conformal intervals
     frechet_dims: int = Field(32, ge=2, le=32)
 
 
@@ -138,11 +139,12 @@ class Design(_Frozen):
     prediction: Literal["x0", "v", "eps"]
     conditioning: Literal["spatial", "global"]
     laplacian_weight: Literal["alpha_bar", "x0", "eps"]
+    image_loss: Literal["pyramid", "mse"] = "pyramid"
     gram: Literal["slice", "volume"]
     style_image: Literal["random", "template"]
     accumulation: Literal["correct", "released"]
     ema: bool
-    sampler: Literal["ddpm", "ddim"]
+    sampler: Literal["ddpm", "ddim", "dpmpp_2m"]
     variance: Literal["beta", "posterior"]
     clip_x0: bool
 

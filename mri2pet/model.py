@@ -16,14 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .attention import LinearAttention, SelfAttention
 from .blocks import (
     LINEAR_MODE,
     DoubleConv,
     Down,
-    LinearAttention,
     MRIEncoder,
     ResBlock,
-    SelfAttention,
     Up,
     conv_nd,
     depth_to_space,
@@ -64,6 +63,9 @@ class PublishedUNet(nn.Module):
         Grid of the PET; each axis a multiple of 16.
     mri_shape : (D, H, W)
         Grid of the MRI; each axis at least 16.
+    attention : {"released", "reordered"}
+        Order of the attention's matrix products (`mri2pet.attention`): the same
+        function and weights; "reordered" is faster and needs less memory.
 
     Examples
     --------
@@ -79,6 +81,8 @@ class PublishedUNet(nn.Module):
         self,
         pet_shape: Sequence[int] = (32, 128, 128),
         mri_shape: Sequence[int] = (64, 144, 144),
+        *,
+        attention: str = "released",
     ) -> None:
         super().__init__()
         self.pet_shape, self.mri_shape = tuple(pet_shape), tuple(mri_shape)
@@ -95,14 +99,18 @@ class PublishedUNet(nn.Module):
         self.downs = nn.ModuleList(
             Down(a, b, self.EMBED) for a, b in itertools.pairwise(widths)
         )
-        self.down_attention = nn.ModuleList(LinearAttention(w) for w in widths[1:])
+        self.down_attention = nn.ModuleList(
+            LinearAttention(w, order=attention) for w in widths[1:]
+        )
         self.bottom = nn.Sequential(*(DoubleConv(128, 128) for _ in range(3)))
         outs = (64, 32, 16, 8)
         ins = (128 + 64, 64 + 32, 32 + 16, 16 + 8)
         self.ups = nn.ModuleList(
             Up(a, b, self.EMBED) for a, b in zip(ins, outs, strict=True)
         )
-        self.up_attention = nn.ModuleList(LinearAttention(w) for w in outs)
+        self.up_attention = nn.ModuleList(
+            LinearAttention(w, order=attention) for w in outs
+        )
         self.out = conv_nd(3, 8, 1, 1)
 
     def encode(self, mri_BCDHW: Tensor) -> Tensor:

@@ -45,6 +45,8 @@ class DiffusionRecipe:
     laplacian : float
         Weight lambda of the pyramid term; 0 leaves it out.
     laplacian_weight : {"x0", "alpha_bar", "eps"}
+    image_loss : {"pyramid", "mse"}
+        The pyramid, or its control without one (`mri2pet.loss.diffusion_loss`).
     condition_noise : float
         SD of the noise added to the MRI (the released "w/o Style Transfer").
     flip : bool
@@ -57,6 +59,7 @@ class DiffusionRecipe:
     laplacian: float = 0.0
     laplacian_weight: str = "alpha_bar"
     levels: int = 5
+    image_loss: str = "pyramid"
     condition_noise: float = 0.0
     flip: bool = False
 
@@ -98,6 +101,7 @@ class DiffusionRecipe:
             laplacian=self.laplacian,
             laplacian_weight=self.laplacian_weight,
             levels=self.levels,
+            image_loss=self.image_loss,
         )
         return {
             "loss": terms.total,

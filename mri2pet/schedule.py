@@ -1,8 +1,8 @@
-"""Noise schedule and samplers: the mathematics of diffusion, without a network.
+"""Noise schedule: the mathematics of diffusion, without a network or a sampler.
 
 The schedule is kept in float64 and its coefficients are cast only when they meet a
 tensor, because ``sqrt(1 / abar)`` spans two orders of magnitude. Formulas follow Ho et
-al. (2020, DDPM), Song et al. (2021, DDIM) and Salimans and Ho (2022, velocity).
+al. (2020, DDPM) and Salimans and Ho (2022, velocity).
 
 Shape suffixes: B batch, C channel, D H W depth, height, width (z, y, x). A name without
 suffix has any trailing shape; its first axis is the batch.
@@ -10,18 +10,16 @@ suffix has any trailing shape; its first axis is the batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 PREDICTIONS = ("eps", "x0", "v")
-SAMPLERS = ("ddpm", "ddim")
-VARIANCES = ("beta", "posterior")
-LEVELS = ("index0", "x0")
 
 
-def _one_of(name: str, value: object, choices: Sequence[str]) -> None:
+def one_of(name: str, value: object, choices: Sequence[str]) -> None:
+    """Raise a ValueError that names the choices, unless ``value`` is one of them."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
 
@@ -168,7 +166,7 @@ class NoiseSchedule:
 
     def target(self, prediction: str, x0: Tensor, t_B: Tensor, noise: Tensor) -> Tensor:
         """Return what a network of this ``prediction`` should output."""
-        _one_of("prediction", prediction, PREDICTIONS)
+        one_of("prediction", prediction, PREDICTIONS)
         if prediction == "eps":
             return noise
         if prediction == "x0":
@@ -194,7 +192,7 @@ class NoiseSchedule:
         x0, noise : Tensor
             They satisfy ``q_sample(x0, t_B, noise) == x_t``.
         """
-        _one_of("prediction", prediction, PREDICTIONS)
+        one_of("prediction", prediction, PREDICTIONS)
         if prediction == "eps":
             return self.predict_x0(x_t, t_B, output), output
         if prediction == "x0":
@@ -240,137 +238,3 @@ def _same_shape(name: str, value: Tensor, like: Tensor) -> None:
         raise ValueError(
             f"{name} must have shape {tuple(like.shape)}; got {tuple(value.shape)}"
         )
-
-
-def draw_noise(
-    shape: Sequence[int],
-    generator: torch.Generator | Sequence[torch.Generator],
-    *,
-    dtype: torch.dtype = torch.float32,
-    device: torch.device | str = "cpu",
-) -> Tensor:
-    """Draw unit Gaussian noise from one generator, or from one per batch item.
-
-    With a list, item i depends on generator i only, so a person's sample is the same
-    whatever else is in the batch. Numbers are drawn on the generator's own device.
-    """
-    draw = dtype if dtype in (torch.float32, torch.float64) else torch.float32
-    if isinstance(generator, torch.Generator):
-        noise = torch.randn(
-            tuple(shape), generator=generator, dtype=draw, device=generator.device
-        )
-    else:
-        if len(generator) != shape[0]:
-            raise ValueError(
-                f"need one generator per batch item, {shape[0]}; got {len(generator)}"
-            )
-        noise = torch.stack(
-            [
-                torch.randn(tuple(shape[1:]), generator=g, dtype=draw, device=g.device)
-                for g in generator
-            ]
-        )
-    return noise.to(device=device, dtype=dtype)
-
-
-@torch.no_grad()
-def sample(
-    denoise: Callable[[Tensor, Tensor], Tensor],
-    schedule: NoiseSchedule,
-    x_T: Tensor,
-    *,
-    prediction: str,
-    sampler: str = "ddim",
-    num_calls: int = 25,
-    variance: str = "beta",
-    eta: float = 0.0,
-    clip_x0: tuple[float, float] | None = None,
-    generator: torch.Generator | Sequence[torch.Generator] | None = None,
-    callback: Callable[[int, int, Tensor, Tensor], None] | None = None,
-    end: str | None = None,
-) -> Tensor:
-    """Run the reverse process from noise to data.
-
-    With ``sampler="ddpm"``, ``variance="beta"``, ``num_calls=999`` and no clipping this
-    is the released rule exactly: for t = 999..1,
-    ``x <- (x - (1 - alpha_t) / sqrt(1 - abar_t) eps) / sqrt(alpha_t) + sqrt(beta_t) z``
-    with no noise at the last call. Fewer calls use the same rule on the subsequence,
-    with ``alpha = abar_t / abar_next`` (Nichol and Dhariwal, 2021).
-
-    Parameters
-    ----------
-    denoise : callable
-        ``denoise(x_t, t_B)`` returns the network output, the shape of ``x_t``.
-    schedule : NoiseSchedule
-        The schedule that the network was trained with.
-    x_T : Tensor
-        Unit Gaussian start, shape (B, ...).
-    prediction : {"eps", "x0", "v"}
-        What ``denoise`` returns.
-    sampler : {"ddpm", "ddim"}
-        Ancestral sampling, or DDIM with ``eta`` (0 = deterministic).
-    num_calls : int
-        Network calls, at most one per trained step (999).
-    variance : {"beta", "posterior"}
-        DDPM only: the step's noise variance, beta_t (released) or the posterior's.
-    eta : float
-        DDIM only: 0 deterministic, 1 as noisy as DDPM with the posterior variance.
-    clip_x0 : (float, float) or None
-        Bounds for the predicted x0 at each call, in network units.
-    generator : torch.Generator, list of B generators, or None
-        Source of the step noise; needed by every stochastic sampler.
-    callback : callable, optional
-        ``callback(i, t, x, x0)`` after call i, with the new x and the predicted x0.
-    end : {"index0", "x0"}, optional
-        Where the last call lands: on noise level 0, as in the released code (SD 0.039
-        in network units), or on the predicted x0. Default: "index0" for DDPM, "x0" for
-        DDIM.
-
-    Returns
-    -------
-    Tensor
-        The sample, shape of ``x_T``.
-    """
-    _one_of("prediction", prediction, PREDICTIONS)
-    _one_of("sampler", sampler, SAMPLERS)
-    _one_of("variance", variance, VARIANCES)
-    end = {"ddpm": "index0", "ddim": "x0"}[sampler] if end is None else end
-    _one_of("end", end, LEVELS)
-    if not eta >= 0:
-        raise ValueError(f"eta must not be negative; got {eta}")
-    if clip_x0 is not None and not clip_x0[0] < clip_x0[1]:
-        raise ValueError(f"clip_x0 must be (low, high) with low < high; got {clip_x0}")
-    if generator is None and (sampler == "ddpm" or eta > 0):
-        raise ValueError(f"sampler {sampler!r} with eta={eta} needs a generator")
-
-    steps = schedule.timesteps(num_calls, first=schedule.num_train_timesteps - 1)
-    levels = schedule.alphas_cumprod[steps].tolist()
-    final = 1.0 if end == "x0" else schedule.alphas_cumprod[0].item()
-    x = x_T
-    for i, t in enumerate(steps.tolist()):
-        last = i + 1 == num_calls
-        abar, abar_next = levels[i], final if last else levels[i + 1]
-        t_B = torch.full((x.shape[0],), t, dtype=torch.long, device=x.device)
-        output = denoise(x, t_B).to(x.dtype)
-        x0, eps = schedule.to_x0_noise(prediction, x, t_B, output)
-        if clip_x0 is not None:
-            x0 = x0.clamp(*clip_x0)
-            eps = schedule.predict_noise(x, t_B, x0)
-        alpha = abar / abar_next
-        posterior = (1 - alpha) * (1 - abar_next) / (1 - abar)
-        if sampler == "ddpm":
-            # In terms of eps, not x0: no division by sqrt(abar), so no cancellation.
-            x = (x - (1 - alpha) / (1 - abar) ** 0.5 * eps) / alpha**0.5
-            sigma = ((1 - alpha) if variance == "beta" else posterior) ** 0.5
-            sigma = 0.0 if last else sigma
-        else:
-            sigma = eta * posterior**0.5
-            direction = max(1 - abar_next - sigma**2, 0.0) ** 0.5
-            x = abar_next**0.5 * x0 + direction * eps
-        if sigma > 0:
-            x = x + sigma * draw_noise(
-                x.shape, generator, dtype=x.dtype, device=x.device
-            )
-        if callback is not None:
-            callback(i, t, x, x0)
-    return x

@@ -137,7 +137,8 @@ class StyleResult:
         One per volume: ``content_loss_before``, ``content_loss_after``,
         ``style_loss_before``, ``style_loss_after`` (unweighted), ``max_gradient`` (of
         the weighted loss at the start), ``distance_moved`` (RMS over voxels) and
-        ``moved`` (whether that reaches 1e-3).
+        ``moved``: whether that reaches 1e-3 and the style loss fell. A volume that has
+        not moved is an MRI, not a styled one.
     """
 
     styled_BDHW: Tensor
@@ -156,6 +157,7 @@ def style_transfer(
     content_weight: float = CONTENT_WEIGHT,
     lr: float | None = None,
     batch_size: int = 4,
+    autocast: torch.dtype | None = None,
 ) -> StyleResult:
     """Optimise the pixels of MRIs towards the Gram statistics of PETs.
 
@@ -183,6 +185,9 @@ def style_transfer(
         Step size; default 0.02 (Adam) or 1 (L-BFGS).
     batch_size : int
         Volumes at once; changes speed and memory only.
+    autocast : torch.dtype, optional
+        Precision of the steps, e.g. ``torch.bfloat16``. Targets, the first step and
+        every reported number stay in the precision of the volumes.
 
     Returns
     -------
@@ -221,7 +226,7 @@ def style_transfer(
         chunk = slice(at, at + size)
         side = target or StyleTarget(features, style_BDHW[chunk], gram)
         volumes, rows = _transfer(
-            content_BDHW[chunk], side, features, optimizer, steps, weights, lr
+            content_BDHW[chunk], side, features, optimizer, steps, weights, lr, autocast
         )
         styled.append(volumes)
         report += rows
@@ -244,6 +249,7 @@ def _transfer(
     steps: int,
     weights: tuple[float, float],
     lr: float,
+    autocast: torch.dtype | None,
 ) -> tuple[Tensor, list[dict[str, float | bool]]]:
     with torch.no_grad():
         wanted = features(content.flatten(0, 1))[CONTENT_LAYER]
@@ -259,7 +265,10 @@ def _transfer(
         with torch.no_grad():
             x.clamp_(0, 1)
         x.grad = None
-        content_B, style_B = losses()
+        # The first step is reported, so it is exact.
+        half = autocast if trace else None
+        with torch.autocast(x.device.type, dtype=half, enabled=half is not None):
+            content_B, style_B = losses()
         total = (weights[0] * content_B + weights[1] * style_B).sum()
         total.backward()
         if not trace:
@@ -293,7 +302,7 @@ def _rows(
             "style_loss_after": float(style[b]),
             "max_gradient": float(before[2][b]),
             "distance_moved": float(moved[b]),
-            "moved": bool(moved[b] >= MOVED),
+            "moved": bool(moved[b] >= MOVED and style[b] < before[1][b]),
         }
 
 

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .schedule import NoiseSchedule, draw_noise, sample
+from .samplers import draw_noise, sample
+from .schedule import NoiseSchedule
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def synthesize(
     batch_size : int
         Volumes per network call; changes speed and memory only.
     sampler, num_calls, variance, eta, clip_x0
-        As in `mri2pet.schedule.sample`; ``clip_x0`` is in network units.
+        As in `mri2pet.samplers.sample`; ``clip_x0`` is in network units.
     autocast : torch.dtype, optional
         Run the network under autocast, e.g. ``torch.bfloat16``.
 

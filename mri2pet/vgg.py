@@ -111,7 +111,8 @@ class VGG19Features(nn.Module):
 
     @staticmethod
     def _two(x_SHW: Tensor) -> Tensor:
-        return torch.stack([x_SHW, torch.ones_like(x_SHW)], dim=1)
+        two = torch.stack([x_SHW, torch.ones_like(x_SHW)], dim=1)
+        return two.contiguous(memory_format=torch.channels_last)
 
     def _maps(self, two: Tensor) -> dict[int, Tensor]:
         maps = {0: F.conv2d(two, self.folded, padding=1)}

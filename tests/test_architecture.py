@@ -8,7 +8,17 @@ import pytest
 import mri2pet
 
 PACKAGE = Path(mri2pet.__file__).parent
-CORE = {"blocks", "model", "schedule", "loss", "style", "vgg", "synthesis"}
+CORE = {
+    "attention",
+    "blocks",
+    "model",
+    "schedule",
+    "samplers",
+    "loss",
+    "style",
+    "vgg",
+    "synthesis",
+}
 # A room may import from itself and from those named here.
 ALLOWED = {
     "core": set(),

@@ -1,8 +1,7 @@
-"""Blocks: folding, the released attention by loops, commuting pools, 2-D and 3-D."""
+"""Blocks: folding, commuting pools, two and three dimensions."""
 
 import math
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,10 +11,8 @@ from hypothesis import strategies as st
 from mri2pet.blocks import (
     DoubleConv,
     Down,
-    LinearAttention,
     MRIEncoder,
     ResBlock,
-    SelfAttention,
     Up,
     conv_nd,
     depth_to_space,
@@ -51,8 +48,6 @@ def test_time_code_by_its_formula():
         (DoubleConv(128, 128), 885_248),
         (Up(192, 64, 256), 2_671_744),
         (Up(24, 8, 256), 43_664),
-        (LinearAttention(8), 4_104),
-        (LinearAttention(128), 65_664),
     ],
 )
 def test_parameters_of_the_published_layers(module, parameters):
@@ -71,29 +66,6 @@ def test_mri_encoder_is_conv_relu_pool():
     for conv in encoder.convs:
         h = F.max_pool3d(F.relu(conv(h)), 2)
     torch.testing.assert_close(encoder(x), encoder.linears(h.flatten(1)))
-
-
-def test_linear_attention_by_loops():
-    """Softmax over the voxels of k, raw q, no residual: head by head in numpy."""
-    attention = LinearAttention(6, heads=2, head_dim=3)
-    x = randn(1, 6, 2, 2, 3)
-    qkv = attention.to_qkv(x).flatten(2)[0].detach().double().numpy()
-    inner = np.zeros((6, 12))
-    for head in range(2):
-        rows = slice(3 * head, 3 * head + 3)
-        q, k, v = qkv[0:6][rows], qkv[6:12][rows], qkv[12:18][rows]
-        k = np.exp(k) / np.exp(k).sum(axis=1, keepdims=True)
-        for n in range(12):
-            for e in range(3):
-                inner[3 * head + e, n] = sum(
-                    q[d, n] * sum(k[d, m] * v[e, m] for m in range(12))
-                    for d in range(3)
-                )
-    weight = attention.to_out.weight.detach().double().numpy().reshape(6, 6)
-    bias = attention.to_out.bias.detach().double().numpy()[:, None]
-    expected = weight @ inner + bias
-    found = attention(x).flatten(2)[0].detach().numpy()
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_double_conv_residual_ends_in_gelu():
@@ -119,9 +91,7 @@ def test_every_block_runs_in_two_and_three_dimensions(dims):
     assert Down(8, 12, 16, dims=dims)(x, e).shape == (2, 12, *half)
     low = randn(2, 4, *half)
     assert Up(12, 5, 16, dims=dims)(low, x, e).shape == (2, 5, *grid)
-    assert LinearAttention(8, dims=dims)(x).shape == x.shape
     assert ResBlock(8, 16, dims=dims)(x, e).shape == x.shape
-    assert SelfAttention(8)(x).shape == x.shape
     assert MRIEncoder((16,) * dims, 10)(randn(2, 1, *(16,) * dims)).shape == (2, 10)
 
 
@@ -152,7 +122,6 @@ def test_fresh_residual_blocks_are_the_identity():
     x, e = randn(2, 8, 2, 4, 4), randn(2, 16)
     for convs in (1, 2):
         assert torch.equal(ResBlock(8, 16, convs=convs)(x, e), x)
-    assert torch.equal(SelfAttention(8)(x), x)
 
 
 @pytest.mark.parametrize("convs", [1, 2])
@@ -166,20 +135,6 @@ def test_film_scales_and_shifts_the_last_norm(convs):
     torch.testing.assert_close(block(x, e), x + block.convs[-1](F.silu(h)))
 
 
-def test_self_attention_is_softmax_attention():
-    attention = SelfAttention(8, heads=2)
-    torch.nn.init.normal_(attention.out.weight)
-    x = randn(1, 8, 2, 2, 2)
-    tokens = attention.norm(x).flatten(2)[0].T
-    q, k, v = attention.qkv(tokens).chunk(3, dim=1)
-    heads = []
-    for c in (slice(0, 4), slice(4, 8)):
-        weights = (q[:, c] @ k[:, c].T / 2).softmax(1)
-        heads.append(weights @ v[:, c])
-    expected = x + attention.out(torch.cat(heads, 1)).T.reshape(x.shape)
-    torch.testing.assert_close(attention(x), expected, rtol=1e-4, atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -187,7 +142,6 @@ def test_self_attention_is_softmax_attention():
         (lambda: time_code(torch.tensor([1]), 7), "7"),
         (lambda: DoubleConv(2, 3, residual=True), "2 -> 3"),
         (lambda: MRIEncoder((16, 8, 16)), r"\(16, 8, 16\)"),
-        (lambda: SelfAttention(6), "6 channels"),
         (lambda: space_to_depth(torch.zeros(1, 1, 4, 5), (2, 2)), r"\(4, 5\)"),
         (lambda: space_to_depth(torch.zeros(1, 1, 4, 4), (2, 2, 2)), r"\(4, 4\)"),
     ],

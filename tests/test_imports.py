@@ -9,7 +9,16 @@ import pytest
 
 import mri2pet
 
-CORE = ("model", "blocks", "schedule", "loss", "style", "synthesis")
+CORE = (
+    "model",
+    "blocks",
+    "attention",
+    "schedule",
+    "samplers",
+    "loss",
+    "style",
+    "synthesis",
+)
 # Import names of everything in the extras imaging, book, test and scale.
 EXTRAS = [
     "scipy",

@@ -181,6 +181,28 @@ def test_diffusion_loss_equals_its_definition(prediction, weighting):
         assert terms.laplacian.item() == pytest.approx(noise_cost, rel=1e-6)
 
 
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_the_control_is_a_plain_mean_square_of_x0(prediction, weighting):
+    t_B = torch.tensor([1, 300, 999])
+    x0, noise, output = (randn(3, 1, 4, 32, 32, seed=s) for s in range(3))
+    settings = {"laplacian": 0.25, "laplacian_weight": weighting}
+    terms = diffusion_loss(
+        SCHEDULE, prediction, output, x0, noise, t_B, image_loss="mse", **settings
+    )
+    x_t = SCHEDULE.q_sample(x0, t_B, noise)
+    x0_hat, _ = SCHEDULE.to_x0_noise(prediction, x_t, t_B, output)
+    abar = SCHEDULE.alphas_cumprod[t_B]
+    weight = {"x0": torch.ones(3), "alpha_bar": abar, "eps": abar / (1 - abar)}
+    square = (x0 - x0_hat).square().flatten(1).mean(1)
+    expected = (weight[weighting] * square).mean().item()
+    assert terms.laplacian.item() == pytest.approx(expected, rel=1e-6)
+    pyramid = diffusion_loss(
+        SCHEDULE, prediction, output, x0, noise, t_B, **settings
+    ).laplacian
+    assert abs(terms.laplacian - pyramid) > 0.01 * pyramid
+
+
 def test_laplacian_off_costs_and_adds_nothing():
     args = (SCHEDULE, "eps", *(randn(2, 1, 2, 4, 4, seed=s) for s in range(3)))
     terms = diffusion_loss(*args, torch.tensor([5, 900]))

@@ -17,7 +17,16 @@ from mri2pet import exercises, paths
 from mri2pet.report.book import shown_names
 from mri2pet.report.chapters import chapter_names
 
-CORE = ("model", "blocks", "schedule", "loss", "style", "synthesis")
+CORE = (
+    "model",
+    "blocks",
+    "attention",
+    "schedule",
+    "samplers",
+    "loss",
+    "style",
+    "synthesis",
+)
 PACKAGE = Path(exercises.__file__).parents[1]
 
 # Decimals that prose may state: choices and definitions, not results.

@@ -303,6 +303,31 @@ def test_lbfgs_lowers_the_loss(features):
     assert row["style_loss_after"] < 0.5 * row["style_loss_before"]
 
 
+def test_a_volume_that_got_worse_is_not_called_styled(features):
+    """Adam moves any image; without a fall of the style loss that is no style."""
+    style = rand(1, 2, 16, 16)
+    content = (style + 1e-3 * rand(1, 2, 16, 16, seed=1)).clamp(0, 1)
+    row = style_transfer(content, style, features, steps=1, lr=0.5).report[0]
+    assert row["distance_moved"] > MOVED
+    assert row["style_loss_after"] > row["style_loss_before"]
+    assert row["moved"] is False
+
+
+@pytest.mark.parametrize("gram", GRAMS)
+def test_half_precision_reaches_nearly_the_same_loss(features, gram):
+    content = rand(2, 3, 16, 16)
+    style = 0.3 * rand(2, 3, 16, 16, seed=1) + 0.6
+    exact, half = (
+        style_transfer(content, style, features, gram=gram, steps=15, autocast=dtype)
+        for dtype in (None, torch.bfloat16)
+    )
+    for a, b in zip(exact.report, half.report, strict=True):
+        for before in ("content_loss_before", "style_loss_before", "max_gradient"):
+            assert a[before] == b[before]  # reported numbers are exact
+        gained = a["style_loss_before"] - a["style_loss_after"]
+        assert b["style_loss_after"] - a["style_loss_after"] < 0.05 * gained
+
+
 def test_style_weight_zero_keeps_the_content(features):
     content, style = rand(1, 2, 16, 16), rand(1, 2, 16, 16, seed=1)
     result = style_transfer(content, style, features, steps=3, style_weight=0.0)

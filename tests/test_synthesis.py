@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mri2pet.model import SpatialUNet
-from mri2pet.schedule import NoiseSchedule, draw_noise, sample
+from mri2pet.samplers import draw_noise, sample
+from mri2pet.schedule import NoiseSchedule
 from mri2pet.synthesis import PetScale, sample_generator, synthesize
 
 SCHEDULE = NoiseSchedule()

@@ -94,27 +94,29 @@ def test_random_numbers_depend_on_seed_and_step_only():
     assert not torch.equal(one, other)
 
 
+@pytest.mark.parametrize("parts", [2, 8])
 @pytest.mark.parametrize("accumulation", ["correct", "released"])
-def test_which_micro_batches_reach_an_update(monkeypatch, accumulation):
+def test_which_micro_batches_reach_an_update(monkeypatch, accumulation, parts):
+    """Released: the last of 8, scaled by 1/8 (in the small profiles, of 2)."""
     monkeypatch.setattr(torch.optim, "Adam", RecordingSGD)
-    values = np.array([1.0, 10.0, 100.0, 1000.0])
+    values = 1.0 + np.arange(2 * parts) ** 2.0
     budget = Budget(
         steps=1,
-        batch_size=4,
+        batch_size=2 * parts,
         learning_rate=1.0,
         learning_rate_schedule="constant",
-        accumulation_steps=2,
+        accumulation_steps=parts,
         accumulation=accumulation,
         clip_norm=1e9,
     )
     line = Line()
     train(line, Numbers(values), budget, seed=0)
-    order = values[batch_indices(4, 4, 0, 0)]
+    order = values[batch_indices(len(values), len(values), 0, 0)]
     if accumulation == "correct":
         gradient = order.mean()
-    else:  # the last micro-batch alone, scaled by 1/2
-        gradient = order[2:].mean() / 2
-    assert 1.0 - line.network.weight.item() == pytest.approx(gradient)
+    else:
+        gradient = order[-2:].mean() / parts
+    assert 1.0 - line.network.weight.item() == pytest.approx(gradient, rel=1e-5)
 
 
 def test_accumulation_equals_one_large_batch():

@@ -68,6 +68,17 @@ def _kind(name: str) -> Kind:
     return KINDS[name]
 
 
+def region_label(region: str) -> str:
+    """Name of a region as a reader expects it.
+
+    Examples
+    --------
+    >>> region_label("precuneus_pcc")
+    'precuneus and posterior cingulate'
+    """
+    return region.replace("_pcc", " and posterior cingulate").replace("_", " ")
+
+
 def draw_slice(
     ax: Axes,
     volume_DHW: np.ndarray,

@@ -14,7 +14,16 @@ from pathlib import Path
 from mri2pet.report.notebook import reference_label
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_CORE = ("model", "blocks", "schedule", "loss", "style", "synthesis")
+_CORE = (
+    "model",
+    "blocks",
+    "attention",
+    "schedule",
+    "samplers",
+    "loss",
+    "style",
+    "synthesis",
+)
 GROUPS = {
     "core": ("The slim core", "Networks, schedule, losses, style, synthesis."),
     "running": ("Training and running", "Profiles, training, stages, commands."),

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 PRETRAINING_KINDS = ("style", "self", "noisy")
 # Switches that the keyword arguments of `pretrain` and `finetune` may replace.
 _DESIGN_KEYS = set(Design.model_fields)
+# Of these, the ones that pre-training knows; it has no image loss.
+_PRETRAINING_KEYS = {"prediction", "conditioning", "accumulation", "ema"}
 _TRAINING_KEYS = {"steps", "laplacian", "learning_rate", "batch_size"}
 
 
@@ -57,7 +59,7 @@ def build_network(spec: dict[str, Any]) -> nn.Module:
     """Make the network that a stage's settings describe."""
     shapes = {k: tuple(spec[k]) for k in ("pet_shape", "mri_shape")}
     if spec["kind"] == "published":
-        return PublishedUNet(**shapes)
+        return PublishedUNet(**shapes, attention="reordered")  # the same numbers
     return SpatialUNet(
         **shapes,
         width=spec["width"],
@@ -90,11 +92,13 @@ def _pretrain(
 
     def pairs() -> ArrayPairs:
         store = cohort(run)
-        ids = unpaired_ids(run, store)
-        mri = store.read("mri", ids)
         if kind == "style":
-            target = styled(run, design).volumes
+            made = styled(run, design)
+            moved = np.flatnonzero(made.report["moved"])
+            mri = store.read("mri", [made.scan_ids[i] for i in moved])
+            target = made.volumes[moved]
         else:
+            mri = store.read("mri", unpaired_ids(run, store))
             target = scaled_mri(mri, run.profile.grids.pet)
         # Scaled with the statistics of the targets themselves, as released.
         return ArrayPairs(mri, (target - target.mean()) / target.std())
@@ -122,7 +126,7 @@ def finetune(run: Run, row: str, design: str, **variant: Any) -> Learned:
     kind = PRETRAINING[row]
     start = None
     if kind:
-        passed = {k: v for k, v in variant.items() if k in _DESIGN_KEYS}
+        passed = {k: v for k, v in variant.items() if k in _PRETRAINING_KEYS}
         start = _pretrain(run, kind, design, row, passed)
     budget = _budget(run, switches, "finetune", own_net, budget_keys)
     inputs = [cohort_stage(run)] + ([start.stage] if start else [])
@@ -132,6 +136,7 @@ def finetune(run: Run, row: str, design: str, **variant: Any) -> Learned:
         "laplacian": float(variant.get("laplacian", default)),
         "laplacian_weight": switches.laplacian_weight,
         "levels": run.profile.training.laplacian_levels,
+        "image_loss": switches.image_loss,
         "flip": run.profile.training.flip,
     }
     name = _name(f"finetune-{row}", design, False, variant)

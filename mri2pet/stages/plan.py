@@ -24,17 +24,19 @@ KINDS = ("style", "self", "noisy")
 
 # Chapter 7 compares these on four validation people.
 SAMPLER_RUNS = [("corrected", "ddim", calls) for calls in (2, 5, 10, 25)]
+SAMPLER_RUNS += [("corrected", "dpmpp_2m", calls) for calls in (2, 5, 10, 25)]
 SAMPLER_RUNS += [("corrected", "ddpm", calls) for calls in (10, 25)]
 SAMPLER_RUNS += [("published", "ddim", calls) for calls in (10, 25)]
 SAMPLER_RUNS += [("published", "ddpm", calls) for calls in (10, 25, 50)]
 
 # Seconds on the reference machine (2 cores with AVX-512, float32).
 COST = {
-    "train": 1.6e-6,  # a sample of SpatialUNet per PET voxel, forward and backward
+    "train": 1.4e-6,  # a sample of SpatialUNet per PET voxel, forward and backward
     "call": 0.5e-6,  # a network call of SpatialUNet per PET voxel
-    "train_published": 9.0e-6,  # the same of PublishedUNet
-    "call_published": 3.0e-6,
-    "style": 7.0e-6,  # a step of one volume per PET voxel, mean of both Gram matrices
+    "train_published": 4.6e-6,  # the same of PublishedUNet
+    "call_published": 1.5e-6,
+    "style": 5.1e-6,  # a step of one volume per PET voxel, mean of both Gram matrices
+    "half": 0.65,  # what bfloat16 leaves of these five, where the processor has it
     "person": 1.0e-6,  # a phantom per MRI voxel
     "chapter": 15.0,  # kernel, imports, figures
     "probe": 0.0085,  # the probe below
@@ -58,6 +60,8 @@ def scratch(run: Run) -> None:
         for design in DESIGNS:
             run.finetune(row, design)
     run.finetune("no_pretraining", "published", laplacian_weight="alpha_bar")
+    for design in DESIGNS:
+        run.finetune("no_pretraining", design, image_loss="mse")
 
 
 def pretraining(run: Run) -> None:
@@ -67,6 +71,7 @@ def pretraining(run: Run) -> None:
             run.pretrain(kind, design)
         for row in ("mri2pet", "no_loss", "no_pretraining", "vanilla"):
             run.finetune(row, design)
+        run.finetune("mri2pet", design, image_loss="mse")
 
 
 def finetuning(run: Run) -> None:
@@ -76,6 +81,8 @@ def finetuning(run: Run) -> None:
     run.sample("regression_unet")
     run.sample("mean_template")
     run.check_999()
+    samples = run.profile.sampling.samples
+    run.sample("mri2pet", "corrected", part="val", samples=samples)
     for design, sampler, calls in SAMPLER_RUNS:
         chosen = {"sampler": sampler, "calls": calls, "samples": 1}
         run.sample("mri2pet", design, part="val", people=4, **chosen)
@@ -126,7 +133,7 @@ def estimate(run: Run) -> dict[str, float]:
     test = people.test + people.test_two_visits
     rows = len(PRETRAINING) - 1
     samples = plan.batch_size * (
-        2 * len(KINDS) * plan.pretrain_steps + (2 * rows + 1) * plan.finetune_steps
+        2 * len(KINDS) * plan.pretrain_steps + (2 * rows + 6) * plan.finetune_steps
     )
     own = 2 * plan.published_net_batch_size * plan.published_net_steps
     calls = rows * test * (draw.published_calls + draw.calls)
@@ -141,6 +148,9 @@ def estimate(run: Run) -> dict[str, float]:
         "chapters": COST["chapter"] * len(CHAPTERS),
     }
     factor = probe() / COST["probe"]
+    if profile.dtype == "bfloat16":
+        for kind in ("style", "training", "published network", "sampling"):
+            seconds[kind] *= COST["half"]
     return {k: v * factor for k, v in seconds.items()}
 
 

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StyledSet:
-    """Styled MRIs: `volumes` (N, d, h, w) in [0, 1] and one report row per volume."""
+    """Styled MRIs: `volumes` (N, d, h, w) in [0, 1] and one report row per volume.
+
+    Rows that are not `moved` are still MRIs; pre-training leaves them out.
+    """
 
     scan_ids: list[str]
     volumes: np.ndarray
@@ -78,7 +81,9 @@ def styled_stage(run: Run, design: str) -> Stage:
         "gram": switches.gram,
         "style_image": switches.style_image,
         "pet": profile.grids.pet,
+        "dtype": profile.dtype,
     }
+    half = profile.dtype == "bfloat16"
     name = f"style-{design}"
 
     def build(work: Path) -> None:
@@ -105,6 +110,7 @@ def styled_stage(run: Run, design: str) -> Stage:
                     gram=switches.gram,
                     steps=profile.style.steps,
                     optimizer=profile.style.optimizer,
+                    autocast=torch.bfloat16 if half else None,
                 )
                 frame = pd.DataFrame(result.report)
                 _save_part(file, result.styled_BDHW.numpy(), frame)
@@ -116,6 +122,12 @@ def styled_stage(run: Run, design: str) -> Stage:
             if run.progress is not None:
                 run.progress(name, min(start + size, len(ids)), len(ids), float("nan"))
         report = pd.concat(rows, ignore_index=True)
+        if not report["moved"].any():
+            raise ValueError(
+                f"style transfer ({design}) moved none of {len(ids)} volumes: the "
+                f"largest gradient was {report['max_gradient'].max():.1e}. Raise "
+                f"style.steps ({profile.style.steps}) or use style.optimizer: adam"
+            )
         report.insert(0, "scan_id", ids)
         target = work / "styled" / design
         target.mkdir(parents=True, exist_ok=True)

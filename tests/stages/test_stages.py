@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mri2pet import provenance
 from mri2pet.cohort.splits import leaks
+from mri2pet.config import Design
 from mri2pet.run import Run
 from mri2pet.stages.evaluate import table1_rows
 from mri2pet.stages.learn import load_learned
@@ -194,3 +196,91 @@ def test_kill_9_and_resume_ends_with_the_same_files(
     a = expected.path()
     b = tmp_path / "run" / next(iter(expected.outputs))
     assert provenance.file_digest(a) == provenance.file_digest(b)
+
+
+def _weights(learned):
+    state = learned.model().state_dict()
+    return np.concatenate([v.flatten().numpy() for v in state.values()])
+
+
+# How each switch of a design is changed alone, and what it must change.
+EFFECTS = {
+    "prediction": lambda run, **v: _weights(run.finetune("vanilla", "corrected", **v)),
+    "conditioning": lambda run, **v: _weights(
+        run.finetune("vanilla", "corrected", **v)
+    ),
+    "laplacian_weight": lambda run, **v: _weights(
+        run.finetune("no_pretraining", "corrected", **v)
+    ),
+    "image_loss": lambda run, **v: _weights(
+        run.finetune("no_pretraining", "corrected", **v)
+    ),
+    "ema": lambda run, **v: _weights(run.finetune("vanilla", "corrected", **v)),
+    "accumulation": lambda run, **v: _weights(run.pretrain("self", "corrected", **v)),
+    "sampler": lambda run, **v: run.sample("vanilla", "corrected", **v).samples,
+    "variance": lambda run, **v: (
+        run.sample("vanilla", "corrected", sampler="ddpm", **v).samples
+    ),
+    # A guess from predicted noise leaves the range at once; one of x0 may stay inside.
+    "clip_x0": lambda run, **v: (
+        run.sample("vanilla", "corrected", prediction="eps", **v).samples
+    ),
+    "gram": lambda run: run.styled("corrected").volumes,
+    "style_image": lambda run: run.styled("corrected").volumes,
+}
+OTHER = {
+    "prediction": "eps",
+    "conditioning": "global",
+    "laplacian_weight": "x0",
+    "image_loss": "mse",
+    "ema": False,
+    "accumulation": "released",
+    "sampler": "dpmpp_2m",
+    "variance": "beta",
+    "clip_x0": False,
+    "gram": "volume",
+    "style_image": "template",
+}
+
+
+def test_every_switch_has_its_effect_tested():
+    assert set(EFFECTS) == set(OTHER) == set(Design.model_fields)
+
+
+@pytest.mark.parametrize("switch", OTHER)
+def test_no_switch_is_inert(tiny_run, tiny_profile, tmp_path, switch):
+    """Each switch alone changes what it is said to change."""
+    effect, other = EFFECTS[switch], OTHER[switch]
+    assert getattr(tiny_run.profile.design("corrected"), switch) != other
+    if switch in ("gram", "style_image"):
+        profile = tmp_path / "changed.yaml"
+        text = tiny_profile.read_text()
+        profile.write_text(f"{text}designs: {{corrected: {{{switch}: {other}}}}}\n")
+        changed_run = Run.open(profile, tmp_path / "run", quiet=True)
+        changed_run.log = lambda text: None
+        before, after = effect(tiny_run), effect(changed_run)
+    else:
+        before, after = effect(tiny_run), effect(tiny_run, **{switch: other})
+    assert before.shape != after.shape or np.abs(before - after).max() > 1e-6
+
+
+def test_volumes_that_did_not_move_are_no_targets(tiny_run, monkeypatch, tmp_path):
+    """Pre-training leaves them out, and a style stage without any stops."""
+    from mri2pet.stages import learn
+
+    made = tiny_run.styled("corrected")
+    report = made.report.copy()
+    report.loc[0, "moved"] = False
+    seen = {}
+
+    def record(recipe, pairs, *args, **kwargs):
+        seen["n"] = len(pairs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(
+        learn, "styled", lambda run, design: replace(made, report=report)
+    )
+    monkeypatch.setattr(learn, "train", record)
+    with pytest.raises(KeyboardInterrupt):
+        tiny_run.pretrain("style", "corrected", learning_rate=0.5)
+    assert seen["n"] == len(made.scan_ids) - 1
