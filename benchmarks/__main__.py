@@ -8,7 +8,7 @@ import time
 
 import pandas as pd
 
-from benchmarks import cohort, equivalence, sampling, styling, training
+from benchmarks import cohort, equivalence, quality, sampling, styling, training
 from benchmarks.measure import RESULTS, Case, in_turns, machine
 
 
@@ -40,21 +40,26 @@ PARTS = {
     "cohort": cohort.run,
 }
 
+# Long, with training: only when asked for.
+STUDIES = {"equivalence": equivalence.write, "quality": quality.write}
+
 
 def main() -> None:
     """Run the chosen parts and write one CSV for this processor."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=[*PARTS, "equivalence"], action="append")
+    parser.add_argument("--only", choices=[*PARTS, *STUDIES], action="append")
     parser.add_argument("--quick", action="store_true", help="one round, few steps")
     chosen = parser.parse_args()
-    if chosen.only == ["equivalence"]:
-        equivalence.main()
+    for study in set(chosen.only or ()) & set(STUDIES):
+        STUDIES[study]()
+    parts = [p for p in chosen.only or PARTS if p in PARTS]
+    if not parts:
         return
     about = machine()
     name = re.sub(r"[^a-z0-9]+", "-", about["cpu"].lower()).strip("-")
     target = RESULTS / f"{name}-{about['cores']}-cores.csv"
     RESULTS.mkdir(exist_ok=True)
-    for part in chosen.only or PARTS:
+    for part in parts:
         start = time.perf_counter()
         print(f"{part}:", flush=True)
         rows = pd.DataFrame(PARTS[part](chosen.quick)).assign(**about)

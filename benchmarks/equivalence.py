@@ -8,8 +8,6 @@ people, first visits, four samples each.
 
 from __future__ import annotations
 
-import argparse
-
 import numpy as np
 import pandas as pd
 
@@ -112,16 +110,9 @@ def run(profile: str = "tutorial_small", people: int = PEOPLE) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def main() -> None:
+def write() -> None:
     """Write `results/equivalence.csv`."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--profile", default="tutorial_small")
-    parser.add_argument("--people", type=int, default=PEOPLE)
-    chosen = parser.parse_args()
-    table = run(chosen.profile, chosen.people)
     RESULTS.mkdir(exist_ok=True)
-    table.to_csv(RESULTS / "equivalence.csv", index=False, float_format="%.5g")
-
-
-if __name__ == "__main__":
-    main()
+    target = RESULTS / "equivalence.csv"
+    run().to_csv(target, index=False, float_format="%.5g")
+    print(f"written: {target}")

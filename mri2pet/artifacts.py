@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +39,40 @@ def write_text(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
+
+
+class RunBusyError(ValueError):
+    """Another process is at work on the same run."""
+
+
+@contextmanager
+def hold(path: Path, what: str, busy: str) -> Iterator[None]:
+    """Hold a lock file against other processes; it is free again when this one ends.
+
+    Parameters
+    ----------
+    path : Path
+        The lock file.
+    what : str
+        Written into it, for whoever finds it held.
+    busy : str
+        Message of the error, with ``{who}`` for what the holder has written.
+
+    Raises
+    ------
+    RunBusyError
+        Another process holds it.
+    """
+    with path.open("a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            handle.seek(0)
+            raise RunBusyError(busy.format(who=handle.read().strip())) from None
+        handle.truncate(0)
+        handle.write(what)
+        handle.flush()
+        yield
 
 
 def replace(source: Path, target: Path) -> None:

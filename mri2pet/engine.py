@@ -7,25 +7,20 @@ computed again.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from mri2pet import provenance
-from mri2pet.artifacts import Stage, replace, write_text
+from mri2pet.artifacts import Stage, hold, replace, write_text
 from mri2pet.config import Profile
 
 STAGES_VARIABLE = "MRI2PET_STAGES_READ"  # a file that lists the stages asked for
-
-
-class RunBusyError(ValueError):
-    """Another process is computing in this run directory."""
 
 
 class Engine:
@@ -90,7 +85,8 @@ class Engine:
             started, worked = time.perf_counter(), time.process_time()
             work = self.path / "work" / f"{name}-{key[:16]}"
             work.mkdir(parents=True, exist_ok=True)
-            build(work)
+            with _threads(self.profile.threads):
+                build(work)
             record = {
                 "name": name,
                 "key": key,
@@ -138,22 +134,29 @@ class Engine:
         parts |= {f"code {m}": h for m, h in provenance.source_hashes(module).items()}
         return parts | {"lock": provenance.lock_hash(), "torch": torch.__version__}
 
-    @contextmanager
-    def _lock(self, name: str) -> Iterator[None]:
-        path = self.path / ".computing"
-        with path.open("a+") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                handle.seek(0)
-                raise RunBusyError(
-                    f"run directory {self.path}: another process is computing there "
-                    f"({handle.read().strip()}); wait for it or use another run_dir"
-                ) from None
-            handle.truncate(0)
-            handle.write(f"process {os.getpid()}, stage {name}\n")
-            handle.flush()
-            yield
+    def _lock(self, name: str) -> AbstractContextManager[None]:
+        return hold(
+            self.path / ".computing",
+            f"process {os.getpid()}, stage {name}",
+            f"run directory {self.path}: another process is computing there ({{who}}); "
+            "wait for it or use another run_dir",
+        )
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Compute with so many threads, whatever a chapter or another run has set.
+
+    Sums depend on it in their last digits, so it is part of a stage's key.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _record_path(root: Path, name: str) -> Path:

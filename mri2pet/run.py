@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mri2pet import provenance
-from mri2pet.artifacts import write_text
+from mri2pet.artifacts import RunBusyError, write_text
 from mri2pet.config import Profile, load_profile
-from mri2pet.engine import Engine, RunBusyError
+from mri2pet.engine import Engine
 
 if TYPE_CHECKING:
     import pandas as pd

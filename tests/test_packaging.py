@@ -123,7 +123,7 @@ def test_command_line_is_installed():
 
 def test_makefile_has_the_promised_targets():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in ("book", "test", "test-slow", "lab", "figures", "lint"):
+    for target in ("book", "test", "test-slow", "lab", "figures", "benchmark", "lint"):
         assert re.search(rf"^{target}: \$\(READY\)$", makefile, flags=re.MULTILINE), (
             target
         )

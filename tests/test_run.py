@@ -178,3 +178,31 @@ def test_prose_does_not_change_a_source_hash_but_code_does(tmp_path, monkeypatch
     deep = hashes('from mri2pet import b\n\n\ndef f():\n    """D."""\n', "y = 2\n")
     assert deep["mri2pet.b"] != base["mri2pet.b"]
     provenance.source_hashes.cache_clear()
+
+
+def test_a_stage_computes_with_the_threads_of_its_profile(tmp_path, tiny_profile):
+    """A chapter may set one thread for its toys; that must not reach a stage."""
+    import torch
+
+    run = Run.open(tiny_profile, tmp_path / "threads", quiet=True)
+    run.log = lambda text: None
+    seen = []
+
+    def build(work):
+        seen.append(torch.get_num_threads())
+        (work / "out").write_text("x")
+
+    torch.set_num_threads(2)
+    try:
+        run.stage(
+            "counted",
+            module="mri2pet.cohort.scaling",
+            settings={},
+            inputs=[],
+            outputs=["out"],
+            build=build,
+        )
+        assert seen == [run.profile.threads] == [1]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)

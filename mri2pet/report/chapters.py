@@ -103,17 +103,13 @@ def execute_chapters(
         A cell failed; finished chapters are kept.
     """
     names = _checked_names(chapters)
-    given = {"profile": run.profile.name, "run_dir": str(Path(run.path).resolve())}
-    given.update(parameters or {})
+    given = _given(run) | (parameters or {})
     for name in names:
         _check_parameters(name, given)
     outcomes = []
     for name in names:
-        target = executed_path(run, name)
         now = fingerprint(run, name, given)
-        reason = "asked for" if force else changes(run, target, now)
-        if not reason and (faults := gate(target)):
-            reason = f"the executed notebook is not usable: {faults[0]}"
+        reason = "asked for" if force else _reason(run, name, now)
         if not reason:
             report(f"  {name}: up to date")
             outcomes.append(Outcome(name, 0.0, ""))
@@ -123,6 +119,23 @@ def execute_chapters(
         report(f"  {name}: {seconds:.1f} s")
         outcomes.append(Outcome(name, seconds, reason))
     return outcomes
+
+
+def reason_to_run(run: Run, chapter: str) -> str:
+    """Say why a chapter must be executed; empty if nothing has changed for it."""
+    return _reason(run, chapter, fingerprint(run, chapter, _given(run)))
+
+
+def _given(run: Run) -> dict[str, Any]:
+    return {"profile": run.profile.name, "run_dir": str(Path(run.path).resolve())}
+
+
+def _reason(run: Run, chapter: str, now: dict[str, Any]) -> str:
+    target = executed_path(run, chapter)
+    reason = changes(run, target, now)
+    if not reason and (faults := gate(target)):
+        reason = f"the executed notebook is not usable: {faults[0]}"
+    return reason
 
 
 def gate(path: Path) -> list[str]:

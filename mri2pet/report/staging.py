@@ -13,6 +13,7 @@ import yaml
 from mri2pet import paths
 from mri2pet.report.chapters import executed_path
 from mri2pet.report.reference import write_reference
+from mri2pet.report.speed import write_speed_page
 from mri2pet.report.status import status_page
 from mri2pet.report.switches import switches_page
 
@@ -50,6 +51,7 @@ def stage_book(run: Run, chapters: Iterable[str], stage: Path) -> None:
     (stage / "generated" / "status.md").write_text(page, encoding="utf-8")
     page = switches_page(names)
     (stage / "generated" / "switches.md").write_text(page, encoding="utf-8")
+    write_speed_page(stage / "generated")
     toc = yaml.safe_load((stage / "_toc.yml").read_text(encoding="utf-8"))
     toc = _without_missing(toc, stage)
     (stage / "_toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False), "utf-8")

@@ -242,11 +242,12 @@ def _pet_pairs(run: Run):
 def _learn(run, name, switches, own_net, budget, recipe, pairs, inputs, start):
     network = _network(run, switches, own_net)
     output = f"checkpoints/{name}"
+    dtype = precision(run, network)
     settings = {
         "network": network,
         "budget": {k: v for k, v in vars(budget).items() if k != "checkpoint_every"},
         "recipe": recipe,
-        "dtype": run.profile.dtype,
+        "dtype": dtype,
     }
 
     def build(work: Path) -> None:
@@ -268,7 +269,7 @@ def _learn(run, name, switches, own_net, budget, recipe, pairs, inputs, start):
             budget,
             seed=run.profile.seed,
             checkpoint=work / "state.pt",
-            dtype=run.profile.dtype,
+            dtype=dtype,
             device=run.profile.device,
             progress=_progress(run, name),
         )
@@ -287,6 +288,18 @@ def _learn(run, name, switches, own_net, budget, recipe, pairs, inputs, start):
     )
     learned = load_learned(stage.path())
     return replace(learned, stage=stage)
+
+
+def precision(run: Run, network: dict[str, Any]) -> str:
+    """Return the dtype in which a network is trained and used.
+
+    The published network stays in float32 on a CPU: in PyTorch 2.13 the bfloat16
+    gradients of its narrow convolutions on few voxels read memory that nobody wrote,
+    and come out as 1e34 or NaN. `SpatialUNet` is not hit (tests/test_model.py).
+    """
+    on_cpu = run.profile.device == "cpu" or not torch.cuda.is_available()
+    alone = network["kind"] == "published" and on_cpu
+    return "float32" if alone else run.profile.dtype
 
 
 def _network(run: Run, switches: Design, own_net: bool) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from mri2pet.memory import keep_freed_memory
 from mri2pet.recipes import Conditioned, regress
 from mri2pet.schedule import NoiseSchedule
 from mri2pet.stages.cohort import cohort, cohort_stage
-from mri2pet.stages.learn import Learned, finetune, regression
+from mri2pet.stages.learn import Learned, finetune, precision, regression
 from mri2pet.synthesis import synthesize
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def _draw(
     settings: dict[str, Any],
 ) -> np.ndarray:
     keep_freed_memory()
-    half = run.profile.dtype == "bfloat16"
+    half = precision(run, learned.network) == "bfloat16"
     device = run.profile.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -13,6 +13,7 @@ from mri2pet import provenance
 from mri2pet.cohort.splits import leaks
 from mri2pet.config import Design
 from mri2pet.run import Run
+from mri2pet.stages import learn
 from mri2pet.stages.evaluate import table1_rows
 from mri2pet.stages.learn import load_learned
 from mri2pet.stages.sample import sample_stage
@@ -266,8 +267,6 @@ def test_no_switch_is_inert(tiny_run, tiny_profile, tmp_path, switch):
 
 def test_volumes_that_did_not_move_are_no_targets(tiny_run, monkeypatch, tmp_path):
     """Pre-training leaves them out, and a style stage without any stops."""
-    from mri2pet.stages import learn
-
     made = tiny_run.styled("corrected")
     report = made.report.copy()
     report.loc[0, "moved"] = False
@@ -284,3 +283,14 @@ def test_volumes_that_did_not_move_are_no_targets(tiny_run, monkeypatch, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         tiny_run.pretrain("style", "corrected", learning_rate=0.5)
     assert seen["n"] == len(made.scan_ids) - 1
+
+
+def test_the_published_network_is_never_in_half_precision_on_a_cpu(tiny_run):
+    """Its bfloat16 gradients are wrong there; the others follow the profile."""
+    from types import SimpleNamespace
+
+    half = tiny_run.profile.model_copy(update={"dtype": "bfloat16"})
+    run = SimpleNamespace(profile=half)
+    assert learn.precision(run, {"kind": "published"}) == "float32"
+    assert learn.precision(run, {"kind": "spatial"}) == "bfloat16"
+    assert learn.precision(tiny_run, {"kind": "spatial"}) == "float32"

@@ -1,0 +1,46 @@
+"""The page of measurements: figure, bars that hold and bars that do not."""
+
+import pandas as pd
+
+from mri2pet.report.speed import results_dir, write_speed_page
+
+
+def _line(case, value, dtype="float32", **more):
+    return {
+        "benchmark": "training", "case": case, "grid": "16x48x48", "dtype": dtype,
+        "value": value, "low": 0.9 * value, "high": 1.1 * value, "unit": "s/sample",
+        "cpu": "A CPU", "cores": 2, **more,
+    }  # fmt: skip
+
+
+def test_bars_and_figure_come_from_the_csv(tmp_path):
+    results, folder = tmp_path / "results", tmp_path / "page"
+    results.mkdir()
+    folder.mkdir()
+    compared = {"against": "released", "ratio_low": 9.0, "ratio_high": 31.0}
+    pd.DataFrame(
+        [
+            _line("released design, plain PyTorch, 16x48x48", 0.5),
+            _line("SpatialUNet, spatial, our loop", 0.02, "bfloat16"),
+            _line("fast enough", 0.02, ratio=25.0, bar=">= 12", holds=True, **compared),
+            _line("too slow", 0.2, ratio=2.5, bar=">= 5", holds=False, **compared),
+        ]
+    ).to_csv(results / "a-cpu-2-cores.csv", index=False)
+    write_speed_page(folder, results)
+    page = (folder / "speed.md").read_text()
+    assert (folder / "a-cpu-2-cores.png").stat().st_size > 5000
+    assert "500 ms" in page and "20 ms" in page
+    assert "| fast enough | 25.0 x [9.0, 31.0] | >= 12 | yes |" in page
+    assert "| too slow | 2.5 x [9.0, 31.0] | >= 5 | **no** |" in page
+
+
+def test_no_measurement_is_said_to_be_none(tmp_path):
+    (tmp_path / "results").mkdir()
+    write_speed_page(tmp_path, tmp_path / "results")
+    assert "make benchmark" in (tmp_path / "speed.md").read_text()
+
+
+def test_committed_measurements_can_be_read():
+    for path in results_dir().glob("*-cores.csv"):
+        table = pd.read_csv(path)
+        assert {"benchmark", "case", "value", "bar", "holds", "cpu"} <= set(table)
