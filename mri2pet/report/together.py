@@ -94,6 +94,7 @@ def execute_together(
 def _begin(parent: int) -> None:
     """Prepare a worker: no spinning kernels, and no life without the parent."""
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # it cannot be told to wait quietly
 
     def watch() -> None:
         while os.getppid() == parent:
