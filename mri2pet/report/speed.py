@@ -64,7 +64,7 @@ def write_speed_page(folder: Path, results: Path | None = None) -> None:
         measured = results / f"{name}.csv"
         if measured.exists():
             parts.append("\n".join(lines_of(pd.read_csv(measured))))
-    text = "\n\n".join(parts) or "Nothing has been measured yet: `make benchmark`."
+    text = "\n\n".join(parts) or "This copy of the book was built without measurements."
     (folder / "speed.md").write_text(text + "\n", encoding="utf-8")
 
 
