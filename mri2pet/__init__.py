@@ -1,8 +1,8 @@
 """MRI2PET: 3-D diffusion from T1-weighted MRI to amyloid PET, with its controls.
 
-The slim core is `model`, `blocks`, `attention`, `schedule`, `samplers`, `loss`, `style`
-and `synthesis`. It needs torch, numpy and pydantic only and imports nothing of the
-rest. Its main names are available here and are imported at first use.
+The slim core is `model`, `denoiser`, `blocks`, `attention`, `schedule`, `samplers`,
+`loss`, `style` and `synthesis`. It needs torch, numpy and pydantic only and imports
+nothing of the rest. Its main names are available here and are imported at first use.
 
 Examples
 --------

@@ -113,6 +113,7 @@ class TrainingConfig(_Frozen):
     laplacian_levels: int = Field(5, ge=1)
     flip: bool = True  # mirror left-right at random; the release has none
     checkpoint_every: int = Field(100, ge=1)
+    activation_checkpointing: bool = False  # less memory, a third more time
 
 
 class SamplingConfig(_Frozen):
@@ -146,6 +147,7 @@ class Design(_Frozen):
     ema: bool
     sampler: Literal["ddpm", "ddim", "dpmpp_2m"]
     variance: Literal["beta", "posterior"]
+    eta: float = Field(0.0, ge=0, le=1)  # of ddim: 0 deterministic, 1 as noisy as ddpm
     clip_x0: bool
 
 

@@ -29,28 +29,13 @@ from .blocks import (
     space_to_depth,
     time_code,
 )
+from .denoiser import Denoiser
 
 CONDITIONINGS = ("spatial", "global")
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
-def _check(name: str, x: Tensor, grid: tuple[int, ...] | None, dims: int) -> None:
-    shape = tuple(x.shape)
-    if len(shape) != dims + 2 or shape[1] != 1 or grid not in (None, shape[2:]):
-        wanted = grid if grid is not None else f"{dims} spatial axes"
-        raise ValueError(f"{name} must have shape (batch, 1) + {wanted}; got {shape}")
-
-
-def _check_batch(x: Tensor, t_B: Tensor, cond: Tensor) -> None:
-    if tuple(t_B.shape) != (x.shape[0],):
-        raise ValueError(f"t_B must have shape ({x.shape[0]},); got {tuple(t_B.shape)}")
-    if cond.shape[0] != x.shape[0]:
-        raise ValueError(
-            f"x holds {x.shape[0]} items and cond {cond.shape[0]}: batches must agree"
-        )
-
-
-class PublishedUNet(nn.Module):
+class PublishedUNet(Denoiser):
     """The network of the released MRI2PET code: 13,085,945 parameters at its sizes.
 
     A four-level U-Net with linear attention after each level. The MRI enters as **one
@@ -115,8 +100,8 @@ class PublishedUNet(nn.Module):
 
     def encode(self, mri_BCDHW: Tensor) -> Tensor:
         """Encode the MRI (B, 1, D, H, W) to the condition (B, 256)."""
-        _check("mri", mri_BCDHW, self.mri_shape, 3)
-        return self.mri_encoder(mri_BCDHW)
+        self.check_mri(mri_BCDHW)
+        return self.through(self.mri_encoder, mri_BCDHW)
 
     def forward(self, x_BCDHW: Tensor, t_B: Tensor, cond: Tensor) -> Tensor:
         """Denoise.
@@ -135,21 +120,20 @@ class PublishedUNet(nn.Module):
         Tensor
             Shape (B, 1, D, H, W).
         """
-        _check("x", x_BCDHW, self.pet_shape, 3)
-        _check_batch(x_BCDHW, t_B, cond)
+        self.check_noisy(x_BCDHW, t_B, cond)
         e = time_code(t_B, self.EMBED).to(cond.dtype) + cond
-        x = self.inc(x_BCDHW)
+        x = self.through(self.inc, x_BCDHW)
         skips = []
         for down, attention in zip(self.downs, self.down_attention, strict=True):
             skips.append(x)
-            x = attention(down(x, e))
-        x = self.bottom(x)
+            x = self.through(attention, self.through(down, x, e))
+        x = self.through(self.bottom, x)
         for up, attention in zip(self.ups, self.up_attention, strict=True):
-            x = attention(up(x, skips.pop(), e))
+            x = self.through(attention, self.through(up, x, skips.pop(), e))
         return self.out(x)
 
 
-class SpatialUNet(nn.Module):
+class SpatialUNet(Denoiser):
     """A U-Net on folded voxels, with the MRI in place.
 
     Parameters
@@ -259,9 +243,9 @@ class SpatialUNet(nn.Module):
             convolution of the concatenation [x, MRI], which is the sum of a
             convolution of x and one of the MRI. Global: (B, 4 width).
         """
-        _check("mri", mri, self.mri_shape, self.dims)
+        self.check_mri(mri)
         if self.conditioning == "global":
-            return self.mri_to_embed(self.mri_encoder(mri))
+            return self.mri_to_embed(self.through(self.mri_encoder, mri))
         if self.mri_shape != self.fine_shape:
             mri = F.interpolate(
                 mri,
@@ -288,8 +272,7 @@ class SpatialUNet(nn.Module):
         Tensor
             The shape of ``x``.
         """
-        _check("x", x, self.pet_shape, self.dims)
-        _check_batch(x, t_B, cond)
+        self.check_noisy(x, t_B, cond)
         e = self.time(time_code(t_B, 256).to(x.dtype))
         h = self.stem(space_to_depth(x, self.factors))
         if self.conditioning == "spatial":
@@ -299,11 +282,12 @@ class SpatialUNet(nn.Module):
         e = F.silu(e)
         skips = []
         for block, down in zip(self.down_blocks, self.downs, strict=True):
-            h = block(h, e)
+            h = self.through(block, h, e)
             skips.append(h)
             h = down(h)
-        h = self.bottom2(self.attention(self.bottom1(h, e)), e)
+        h = self.attention(self.through(self.bottom1, h, e))
+        h = self.through(self.bottom2, h, e)
         for up, block in zip(self.ups, self.up_blocks, strict=True):
             h = F.interpolate(up(h), scale_factor=2, mode="nearest") + skips.pop()
-            h = block(h, e)
+            h = self.through(block, h, e)
         return depth_to_space(self.head(F.silu(self.norm(h))), self.factors)

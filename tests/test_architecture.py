@@ -11,6 +11,7 @@ PACKAGE = Path(mri2pet.__file__).parent
 CORE = {
     "attention",
     "blocks",
+    "denoiser",
     "model",
     "schedule",
     "samplers",

@@ -75,7 +75,7 @@ class Numbers:
 class RecordingSGD(torch.optim.SGD):
     """Plain steps of size 1, so that the weight shows the gradient."""
 
-    def __init__(self, parameters, lr):
+    def __init__(self, parameters, lr, fused):
         super().__init__(parameters, lr=1.0)
 
 

@@ -59,12 +59,19 @@ def _presets(name: str, path: Path) -> tuple[tuple[str, ...], str, str]:
         raise ValueError(f"{path}: there is no switch {name!r}")
     field = Design.model_fields[name]
     values = get_args(field.annotation) or (True, False)
+    if field.annotation is float:
+        bounds = [
+            getattr(m, k) for k in ("ge", "le") for m in field.metadata if hasattr(m, k)
+        ]
+        values = (f"{bounds[0]:g} to {bounds[1]:g}",)
     presets = (DESIGNS[d].get(name, field.default) for d in ("published", "corrected"))
     return (tuple(map(_word, values)), *map(_word, presets))
 
 
 def _word(value: object) -> str:
-    return {True: "yes", False: "no"}.get(value, str(value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def switches_page(chapters: list[str], switches: list[Switch] | None = None) -> str:

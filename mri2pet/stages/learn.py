@@ -257,6 +257,7 @@ def _learn(run, name, switches, own_net, budget, recipe, pairs, inputs, start):
             # Initial weights are the only thing PyTorch draws by itself.
             torch.manual_seed(run.profile.seed)
             model = build_network(network)
+        model.activation_checkpointing = run.profile.training.activation_checkpointing
         if start is not None:
             load_weights(model, load_tensors(start.path)["model"], start.path)
         if recipe.get("regression"):

@@ -69,7 +69,7 @@ def sample(run: Run, row: str, design: str = "", **variant: Any) -> Synthetic:
         `regression_unet`; no design).
     design : {"published", "corrected", ""}
     **variant
-        `calls`, `samples`, `sampler`, `variance`, `clip_x0`, `part` ("test" or
+        `calls`, `samples`, `sampler`, `variance`, `eta`, `clip_x0`, `part` ("test" or
         "val") and `people` (only the first few scans) change the sampling; other
         keys are passed to `finetune`.
     """
@@ -155,6 +155,7 @@ def _sampling(run: Run, row: str, design: str, variant: dict[str, Any]) -> dict:
             "sampler": switches.sampler,
             "calls": plan.published_calls if released else plan.calls,
             "variance": switches.variance,
+            "eta": switches.eta if switches.sampler == "ddim" else 0.0,
             "clip_x0": switches.clip_x0,
             "samples": plan.samples if (row, design) == MAIN_ROW else 1,
         }
@@ -191,6 +192,7 @@ def _draw(
             sampler=settings["sampler"],
             num_calls=settings["calls"],
             variance=settings["variance"],
+            eta=settings["eta"],
             clip_x0=learned.clip if settings["clip_x0"] else None,
             autocast=torch.bfloat16 if half else None,
         )

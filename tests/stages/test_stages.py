@@ -222,6 +222,7 @@ EFFECTS = {
     "variance": lambda run, **v: (
         run.sample("vanilla", "corrected", sampler="ddpm", **v).samples
     ),
+    "eta": lambda run, **v: run.sample("vanilla", "corrected", **v).samples,
     # A guess from predicted noise leaves the range at once; one of x0 may stay inside.
     "clip_x0": lambda run, **v: (
         run.sample("vanilla", "corrected", prediction="eps", **v).samples
@@ -238,6 +239,7 @@ OTHER = {
     "accumulation": "released",
     "sampler": "dpmpp_2m",
     "variance": "beta",
+    "eta": 1.0,
     "clip_x0": False,
     "gram": "volume",
     "style_image": "template",
