@@ -1,7 +1,7 @@
 """One training loop for every learned method, on Lightning Fabric.
 
-A method is a *recipe*: what it draws at random for a batch, and its losses. The
-loop owns everything else: the order of the data, accumulation, clipping, the
+A method is a *recipe*: what it draws at random for a batch, and its losses (see
+`mri2pet.turns`). The loop owns everything else: the order of the data, clipping, the
 learning rate, the moving average of the weights, checkpoints and resuming.
 
 Randomness is a function of (seed, step): nothing has to be remembered between
@@ -23,32 +23,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mri2pet.checkpoint import load_tensors, load_weights, save_tensors
 from mri2pet.memory import keep_freed_memory
-
-Call = Callable[..., Tensor]
-LOSS_COLUMNS = ("step", "samples", "loss", "denoise", "laplacian")
+from mri2pet.state import State
+from mri2pet.turns import Alone, Game, Place, Recipe
 
 
 class TrainingDivergedError(ValueError):
     """The loss is no longer a finite number."""
-
-
-class Recipe(Protocol):
-    """What a method adds to the loop."""
-
-    network: nn.Module
-
-    def forward_module(self) -> nn.Module:
-        """What is called in `losses`, around the network (for autocast and DDP)."""
-
-    def draw(self, n: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Random numbers for n samples, drawn on the CPU for the whole batch."""
-
-    def losses(
-        self, call: Call, batch: dict[str, Tensor], draws: dict[str, Tensor]
-    ) -> dict[str, Tensor]:
-        """Scalars; the one called `loss` is minimised."""
 
 
 class Pairs(Protocol):
@@ -127,14 +108,25 @@ class Budget:
 
 @dataclass
 class Trained:
-    """What training leaves: weights on the recipe's network, and the curve."""
+    """What training leaves.
+
+    Attributes
+    ----------
+    network : Module
+        The network that makes images, with its final weights.
+    players : dict of str to Module
+        All networks that learned, by name.
+    history : list of dict
+        One record a step: `step`, `samples` seen, and the means of the recipe's terms.
+    """
 
     network: nn.Module
-    history: list[list[float]] = field(default_factory=list)
+    players: dict[str, nn.Module]
+    history: list[dict[str, float]] = field(default_factory=list)
 
 
 def train(
-    recipe: Recipe,
+    recipe: Recipe | Game,
     pairs: Pairs,
     budget: Budget,
     *,
@@ -148,7 +140,8 @@ def train(
 
     Parameters
     ----------
-    recipe : Recipe
+    recipe : Recipe or Game
+        One player, or several that learn in turns.
     pairs : Pairs
     budget : Budget
     seed : int
@@ -164,7 +157,7 @@ def train(
     Returns
     -------
     Trained
-        The model holds the moving average where the budget has one.
+        The network holds the moving average where the budget has one.
 
     Raises
     ------
@@ -176,82 +169,91 @@ def train(
     from lightning_fabric import Fabric
 
     keep_freed_memory()
+    game = recipe if hasattr(recipe, "turns") else Alone(recipe, budget.accumulation)
     precision = {"float32": "32-true", "bfloat16": "bf16-mixed"}[dtype]
     fabric = Fabric(accelerator=device, precision=precision, **_processes())
     fabric.launch()
-    bare = recipe.network.to(memory_format=torch.channels_last_3d).train()
-    # One pass over the weights instead of one a tensor and an operation.
-    optimizer = torch.optim.Adam(bare.parameters(), lr=budget.learning_rate, fused=True)
-    ema = _Average(bare, budget.ema_decay) if budget.ema_decay is not None else None
-    state: dict[str, Any] = {"step": 0, "history": []}
+    state = State.begin(game, budget.ema_decay)
     if checkpoint is not None and checkpoint.exists():
-        state = _load_state(checkpoint, bare, optimizer, ema)
-    model, optimizer = fabric.setup(recipe.forward_module(), optimizer)
+        state.load(checkpoint)
+    calls, optimizers = {}, {}
+    for name, player in state.players.items():
+        calls[name], optimizers[name] = fabric.setup(player, state.optimizers[name])
 
-    history = state["history"]
-    for step in range(state["step"], budget.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = budget.learning_rate_at(step)
-        terms = _update(fabric, recipe, model, optimizer, pairs, budget, seed, step)
-        if not math.isfinite(terms["loss"]):
+    for step in range(state.step, budget.steps):
+        for optimizer in optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = budget.learning_rate_at(step)
+        terms = _step(fabric, game, calls, optimizers, pairs, budget, seed, step)
+        bad = [name for name, value in terms.items() if not math.isfinite(value)]
+        if bad:
             where = f"; the state before it is in {checkpoint}" if checkpoint else ""
             raise TrainingDivergedError(
-                f"training stopped at step {step}: loss is {terms['loss']}{where}. "
+                f"training stopped at step {step}: {bad[0]} is {terms[bad[0]]}{where}. "
                 "A smaller learning_rate or clip_norm usually helps"
             )
-        if ema is not None:
-            ema.update(bare, step)
-        history.append(
-            [step + 1, (step + 1) * budget.batch_size]
-            + [terms[k] for k in LOSS_COLUMNS[2:]]
+        state.step = done = step + 1
+        state.history.append(
+            {"step": done, "samples": done * budget.batch_size, **terms}
         )
-        done = step + 1
-        last = done == budget.steps
-        due = last or done % budget.checkpoint_every == 0
+        if state.ema is not None:
+            state.ema.update(game.network, step)
+        due = done == budget.steps or done % budget.checkpoint_every == 0
         if checkpoint is not None and due and fabric.is_global_zero:
-            _save_state(checkpoint, done, history, bare, optimizer, ema)
+            state.save(checkpoint)
         if progress is not None and fabric.is_global_zero:
-            progress(done, budget.steps, terms["loss"])
-    if ema is not None:
-        ema.copy_to(bare)
-    return Trained(bare.eval(), history)
+            progress(done, budget.steps, next(iter(terms.values())))
+    if state.ema is not None:
+        state.ema.copy_to(game.network)
+    for player in state.players.values():
+        player.eval()
+    return Trained(game.network, state.players, state.history)
 
 
-def _update(fabric, recipe, model, optimizer, pairs, budget, seed, step):
-    """One optimiser step over `accumulation_steps` micro-batches."""
+def _step(fabric, game, calls, optimizers, pairs, budget, seed, step):
+    """All turns of all micro-batches of one step; return the means of the terms."""
     indices = batch_indices(len(pairs), budget.batch_size, seed, step)
-    generator = step_generator(seed, step)
-    draws = recipe.draw(budget.batch_size, generator)
+    draws = game.draw(budget.batch_size, step_generator(seed, step))
     parts = budget.accumulation_steps
     micro = budget.batch_size // parts
-    sums = dict.fromkeys(LOSS_COLUMNS[2:], 0.0)
-    optimizer.zero_grad(set_to_none=True)
+    epoch = max(1, len(pairs) // micro)
+    alone = len(calls) == 1
+    found: dict[str, list[float]] = {}
     for part in range(parts):
-        # Released pre-training resets the gradient inside the micro-batch loop,
-        # so only the last micro-batch reaches the update, scaled by 1 / parts.
-        if budget.accumulation == "released":
-            optimizer.zero_grad(set_to_none=True)
-        chosen = slice(part * micro, (part + 1) * micro)
-        rows = np.arange(budget.batch_size)[chosen]
+        rows = np.arange(part * micro, (part + 1) * micro)
         rows = np.array_split(rows, fabric.world_size)[fabric.global_rank]
         batch = {k: fabric.to_device(v) for k, v in pairs.batch(indices[rows]).items()}
         mine = {k: v[torch.from_numpy(rows)] for k, v in draws.items()}
-        with fabric.no_backward_sync(model, enabled=part < parts - 1):
-            terms = recipe.losses(model, batch, mine)
-            fabric.backward(terms["loss"] / parts)
-        for key in sums:
-            sums[key] += float(terms[key].detach()) / parts
+        for turn in game.turns(Place(step, part, parts, (step * parts + part) % epoch)):
+            model, optimizer = calls[turn.player], optimizers[turn.player]
+            for player in turn.clear_before:
+                optimizers[player].zero_grad(set_to_none=True)
+            with fabric.no_backward_sync(model, enabled=not turn.update):
+                terms = game.losses(calls, batch, mine, turn.player)
+                fabric.backward(terms["loss"] * turn.scale)
+            loss = "loss" if alone else f"{turn.player}_loss"
+            for key, value in terms.items():
+                name = loss if key == "loss" else key
+                found.setdefault(name, []).append(float(value.detach()))
+            if turn.update and math.isfinite(found[loss][-1]):
+                fabric.clip_gradients(
+                    model,
+                    optimizer,
+                    max_norm=budget.clip_norm,
+                    error_if_nonfinite=False,
+                )
+                optimizer.step()
+                for player in turn.clear_after:
+                    optimizers[player].zero_grad(set_to_none=True)
+    means = {key: sum(values) / len(values) for key, values in found.items()}
     if fabric.world_size > 1:
-        shared = torch.tensor(list(sums.values()), device=fabric.device)
-        sums = dict(
-            zip(sums, fabric.all_reduce(shared, reduce_op="mean").tolist(), strict=True)
+        shared = torch.tensor(list(means.values()), device=fabric.device)
+        means = dict(
+            zip(
+                means, fabric.all_reduce(shared, reduce_op="mean").tolist(), strict=True
+            )
         )
-    if math.isfinite(sums["loss"]):
-        fabric.clip_gradients(
-            model, optimizer, max_norm=budget.clip_norm, error_if_nonfinite=False
-        )
-        optimizer.step()
-    return sums
+    return means
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:
@@ -278,46 +280,3 @@ def _processes() -> dict[str, Any]:
     if everywhere == 1:
         return {"devices": 1}
     return {"devices": here, "num_nodes": everywhere // here, "strategy": "ddp"}
-
-
-class _Average:
-    """Exponential moving average of weights, warmed up over the first steps."""
-
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.shadow = {k: v.detach().clone() for k, v in model.state_dict().items()}
-
-    @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
-        decay = min(self.decay, (1 + step) / (10 + step))
-        for key, value in model.state_dict().items():
-            if value.is_floating_point():
-                self.shadow[key].lerp_(value, 1.0 - decay)
-            else:
-                self.shadow[key].copy_(value)
-
-    def copy_to(self, model: nn.Module) -> None:
-        model.load_state_dict(self.shadow)
-
-
-def _save_state(path, step, history, model, optimizer, ema) -> None:
-    content = {
-        "step": step,
-        "history": history,
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "ema": ema.shadow if ema is not None else {},
-    }
-    save_tensors(content, path)
-
-
-def _load_state(path, model, optimizer, ema) -> dict[str, Any]:
-    content = load_tensors(path)
-    missing = {"step", "history", "model", "optimizer", "ema"} - content.keys()
-    if missing:
-        raise ValueError(f"checkpoint {path}: lacks {sorted(missing)}")
-    load_weights(model, content["model"], path)
-    optimizer.load_state_dict(content["optimizer"])
-    if ema is not None:
-        ema.shadow = content["ema"]
-    return content

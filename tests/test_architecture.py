@@ -52,7 +52,9 @@ ALLOWED = {
 }
 ROOM_OF_FILE = {
     **dict.fromkeys(CORE, "core"),
-    **dict.fromkeys(["training", "recipes", "checkpoint", "memory"], "training"),
+    **dict.fromkeys(
+        ["training", "turns", "state", "recipes", "checkpoint", "memory"], "training"
+    ),
     **dict.fromkeys(
         ["artifacts", "config", "engine", "paths", "provenance"], "machinery"
     ),

@@ -38,7 +38,7 @@ made = synthesize(
 )
 print(json.dumps({
     "parameters": sum(p.numel() for p in network.parameters()),
-    "loss": trained.history[0][2],
+    "loss": trained.history[0]["loss"],
     "moved": moved,
     "shape": list(made.samples_NKDHW.shape),
     "finite": bool(np.isfinite(made.samples_NKDHW.numpy()).all()),

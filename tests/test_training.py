@@ -75,7 +75,7 @@ class Numbers:
 class RecordingSGD(torch.optim.SGD):
     """Plain steps of size 1, so that the weight shows the gradient."""
 
-    def __init__(self, parameters, lr, fused):
+    def __init__(self, parameters, **_):
         super().__init__(parameters, lr=1.0)
 
 
@@ -188,14 +188,14 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path):
     with pytest.raises(TrainingDivergedError, match="step 2"):
         train(Line(), Numbers(values), budget, seed=0, checkpoint=path)
     assert load_tensors(path)["step"] == 2
-    weights = load_tensors(path)["model"]["weight"]
+    weights = load_tensors(path)["players"]["network"]["weight"]
     assert torch.isfinite(weights).all()
 
 
 def test_regression_learns():
     recipe = RegressionRecipe(small_network())
     trained = train(recipe, small_pairs(2), Budget(steps=25, batch_size=2), seed=0)
-    assert trained.history[-1][2] < 0.9 * trained.history[0][2]
+    assert trained.history[-1]["loss"] < 0.9 * trained.history[0]["loss"]
 
 
 def test_noise_on_the_condition_changes_the_loss():
@@ -220,7 +220,7 @@ def test_a_wrong_checkpoint_is_named(tmp_path, damage):
         path.write_bytes(path.read_bytes()[:500])
     elif damage == "other network":
         content = load_tensors(path)
-        content["model"] = {"weight": torch.zeros(1)}
+        content["players"] = {"network": {"weight": torch.zeros(1)}}
         save_tensors(content, path)
     else:
         torch.save({"model": Line}, path)

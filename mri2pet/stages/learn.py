@@ -22,7 +22,7 @@ from mri2pet.schedule import NoiseSchedule
 from mri2pet.stages.cohort import cohort, cohort_stage
 from mri2pet.stages.style import styled, styled_stage, unpaired_ids
 from mri2pet.synthesis import PetScale
-from mri2pet.training import LOSS_COLUMNS, ArrayPairs, Budget, train
+from mri2pet.training import ArrayPairs, Budget, train
 
 if TYPE_CHECKING:
     from mri2pet.run import Run
@@ -276,7 +276,7 @@ def _learn(run, name, switches, own_net, budget, recipe, pairs, inputs, start):
         )
         save_tensors({"model": trained.network.state_dict()}, folder / "weights.pt")
         _write_card(run, name, network, switches, folder)
-        curve = pd.DataFrame(trained.history, columns=list(LOSS_COLUMNS))
+        curve = pd.DataFrame(trained.history)
         curve.to_parquet(folder / "losses.parquet", index=False)
 
     stage = run.stage(

@@ -1,0 +1,172 @@
+"""Whose turn it is: how the players of a method share the batches of a step.
+
+A diffusion model has one player, its network. A GAN has two, generator and critic,
+that learn in turns from the same batch. The loop cuts a step into micro-batches and
+asks the method for the turns of each: a turn adds the gradient of one player's loss,
+and may end in an update of that player. How gradients are accumulated, rightly or as
+in the released code, is then nothing but a list of turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+Call = Callable[..., Tensor]
+ACCUMULATIONS = ("correct", "released")
+
+
+class Recipe(Protocol):
+    """A method with one player: what it adds to the loop."""
+
+    network: nn.Module
+
+    def forward_module(self) -> nn.Module:
+        """What is called in `losses`, around the network (for autocast and DDP)."""
+
+    def draw(self, n: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Random numbers for n samples, drawn on the CPU for the whole batch."""
+
+    def losses(
+        self, call: Call, batch: dict[str, Tensor], draws: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Scalars; the one called `loss` is minimised, the others are recorded."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in training a micro-batch stands; all counts begin at 0.
+
+    Attributes
+    ----------
+    step : int
+        Step of the loop.
+    part, parts : int
+        Micro-batch of the step, and how many it has.
+    batch : int
+        Whole micro-batches of this epoch that came before.
+    """
+
+    step: int
+    part: int
+    parts: int
+    batch: int
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One backward pass.
+
+    Attributes
+    ----------
+    player : str
+        Whose loss, and who is updated.
+    clear_before, clear_after : tuple of str
+        Players whose gradients are set to zero before the pass, and after the update.
+    update : bool
+        Whether an update of the player follows.
+    scale : float
+        Factor of the loss.
+
+    Examples
+    --------
+    >>> Turn("critic", clear_before=("critic",))  # doctest: +ELLIPSIS
+    Turn(player='critic', clear_before=('critic',), ...
+    """
+
+    player: str
+    clear_before: tuple[str, ...] = ()
+    clear_after: tuple[str, ...] = ()
+    update: bool = True
+    scale: float = 1.0
+
+
+class Game(Protocol):
+    """A method with several players."""
+
+    network: nn.Module  # the player that makes images: averaged, saved, sampled
+    betas: tuple[float, float]  # of Adam
+
+    def players(self) -> dict[str, nn.Module]:
+        """Modules with weights of their own, by name."""
+
+    def turns(self, place: Place) -> list[Turn]:
+        """What happens with one micro-batch, in order."""
+
+    def draw(self, n: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Random numbers for n samples, drawn on the CPU for the whole batch."""
+
+    def losses(
+        self,
+        calls: Mapping[str, Call],
+        batch: dict[str, Tensor],
+        draws: dict[str, Tensor],
+        player: str,
+    ) -> dict[str, Tensor]:
+        """Scalars of one player's turn; the one called `loss` is minimised."""
+
+
+class Alone:
+    """A recipe as a game of one player.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    accumulation : {"correct", "released"}
+        See `accumulated`.
+    """
+
+    betas = (0.9, 0.999)
+
+    def __init__(self, recipe: Recipe, accumulation: str = "correct") -> None:
+        self.recipe, self.accumulation = recipe, accumulation
+        self.network, self.draw = recipe.network, recipe.draw
+
+    def players(self) -> dict[str, nn.Module]:
+        """Return the network."""
+        return {"network": self.recipe.forward_module()}
+
+    def turns(self, place: Place) -> list[Turn]:
+        """One turn for each micro-batch, one update at the last."""
+        return [accumulated("network", place, self.accumulation)]
+
+    def losses(self, calls, batch, draws, player):
+        """Return the recipe's terms."""
+        return self.recipe.losses(calls[player], batch, draws)
+
+
+def accumulated(player: str, place: Place, accumulation: str = "correct") -> Turn:
+    """Return the turn of a player that is updated once a step.
+
+    Parameters
+    ----------
+    player : str
+    place : Place
+    accumulation : {"correct", "released"}
+        Released pre-training resets the gradient at every micro-batch, so only the
+        last one reaches the update, scaled by 1 / parts (audit, section 5).
+
+    Examples
+    --------
+    >>> for part in range(2):
+    ...     turn = accumulated("network", Place(0, part, 2, part), "released")
+    ...     print(turn.clear_before, turn.update, turn.scale)
+    ('network',) False 0.5
+    ('network',) True 0.5
+    """
+    if accumulation not in ACCUMULATIONS:
+        raise ValueError(
+            f"accumulation must be one of {', '.join(ACCUMULATIONS)}; "
+            f"got {accumulation!r}"
+        )
+    reset = place.part == 0 or accumulation == "released"
+    return Turn(
+        player,
+        clear_before=(player,) if reset else (),
+        update=place.part == place.parts - 1,
+        scale=1 / place.parts,
+    )
