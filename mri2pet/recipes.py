@@ -82,11 +82,11 @@ class DiffusionRecipe:
         """Terms of one micro-batch: loss, denoise, laplacian."""
         mri_BCDHW, x0_BCDHW = batch["mri"], batch["target"]
         if self.flip:
-            mri_BCDHW = _mirror(mri_BCDHW, draws["flip"])
-            x0_BCDHW = _mirror(x0_BCDHW, draws["flip"])
-        noise = _noise_like(x0_BCDHW, draws["noise_seed"])
+            mri_BCDHW = mirror(mri_BCDHW, draws["flip"])
+            x0_BCDHW = mirror(x0_BCDHW, draws["flip"])
+        noise = noise_like(x0_BCDHW, draws["noise_seed"])
         if self.condition_noise:
-            extra = _noise_like(mri_BCDHW, draws["noise_seed"] + 1)
+            extra = noise_like(mri_BCDHW, draws["noise_seed"] + 1)
             mri_BCDHW = mri_BCDHW + self.condition_noise * extra
         t_B = draws["t"].to(x0_BCDHW.device)
         x_t = self.schedule.q_sample(x0_BCDHW, t_B, noise)
@@ -131,8 +131,8 @@ class RegressionRecipe:
         """Mean squared error in network units."""
         mri_BCDHW, x0_BCDHW = batch["mri"], batch["target"]
         if self.flip:
-            mri_BCDHW = _mirror(mri_BCDHW, draws["flip"])
-            x0_BCDHW = _mirror(x0_BCDHW, draws["flip"])
+            mri_BCDHW = mirror(mri_BCDHW, draws["flip"])
+            x0_BCDHW = mirror(x0_BCDHW, draws["flip"])
         loss = (regress(call, mri_BCDHW, x0_BCDHW.shape) - x0_BCDHW).square().mean()
         zero = torch.zeros((), device=loss.device)
         return {"loss": loss, "denoise": loss.detach(), "laplacian": zero}
@@ -145,13 +145,13 @@ def regress(call: Call, mri_BCDHW: Tensor, shape: tuple[int, ...]) -> Tensor:
     return call(blank, t_B, mri_BCDHW).float()
 
 
-def _mirror(x_BCDHW: Tensor, flip_B: Tensor) -> Tensor:
+def mirror(x_BCDHW: Tensor, flip_B: Tensor) -> Tensor:
     """Left-right mirrored where `flip_B`; x is the last axis."""
     where = flip_B.to(x_BCDHW.device)[:, None, None, None, None]
     return torch.where(where, x_BCDHW.flip(-1), x_BCDHW)
 
 
-def _noise_like(x_BCDHW: Tensor, seeds_B: Tensor) -> Tensor:
+def noise_like(x_BCDHW: Tensor, seeds_B: Tensor) -> Tensor:
     """Standard normal noise, one seed per sample, so batches can be cut anywhere."""
     fields = [
         torch.randn(x_BCDHW.shape[1:], generator=torch.Generator().manual_seed(int(s)))
