@@ -8,7 +8,15 @@ import time
 
 import pandas as pd
 
-from benchmarks import cohort, equivalence, quality, sampling, styling, training
+from benchmarks import (
+    cohort,
+    equivalence,
+    quality,
+    sampling,
+    styling,
+    training,
+    variants,
+)
 from benchmarks.measure import RESULTS, Case, in_turns, machine
 
 
@@ -35,6 +43,7 @@ PARTS = {
     "machine": peaks,
     "training": training.run,
     "scaling": training.scaling,
+    "variants": variants.run,
     "styling": styling.run,
     "sampling": sampling.run,
     "cohort": cohort.run,

@@ -32,14 +32,20 @@ class Case:
     arguments: dict[str, Any] = field(default_factory=dict)
     labels: dict[str, Any] = field(default_factory=dict)
     unit: str = "s"
+    processes: int = 1
     rounds: list[dict[str, float]] = field(default_factory=list)
 
     def run(self) -> None:
         """Measure once more, in a new process."""
         call = json.dumps([self.module, self.function, self.arguments])
         command = [sys.executable, "-m", "benchmarks.measure", call]
+        if self.processes > 1:
+            launcher = ["-m", "torch.distributed.run", "--standalone"]
+            launcher.append(f"--nproc_per_node={self.processes}")
+            command[1:1] = launcher
         # Spinning threads of an earlier case are gone; these two may spin.
-        environment = {**os.environ, "OMP_NUM_THREADS": str(THREADS)}
+        threads = str(THREADS // self.processes)
+        environment = {**os.environ, "OMP_NUM_THREADS": threads}
         done = subprocess.run(
             command, capture_output=True, text=True, env=environment, check=False
         )
@@ -130,10 +136,11 @@ def _one_case(call: str) -> None:
     import torch
 
     module, function, arguments = json.loads(call)
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(THREADS // int(os.environ.get("WORLD_SIZE", "1")))
     found = getattr(import_module(f"benchmarks.{module}"), function)(**arguments)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"memory_mb": peak, **found}))
+    if os.environ.get("RANK", "0") == "0":
+        print(json.dumps({"memory_mb": peak, **found}))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def ours(
 
     pet_shape, mri_shape, batch = grids
     torch.manual_seed(0)
-    if kind == "published":
+    if kind.startswith("published"):
         network = PublishedUNet(pet_shape, mri_shape, attention="reordered")
         how = {"prediction": "eps", "laplacian_weight": "x0"}
     else:
@@ -38,6 +38,7 @@ def ours(
             "prediction": "x0" if spatial else "eps",
             "laplacian_weight": "alpha_bar" if spatial else "x0",
         }
+    network.activation_checkpointing = kind.endswith("checkpointed")
     recipe = DiffusionRecipe(network, NoiseSchedule(), laplacian=0.25, flip=True, **how)
     rng = np.random.default_rng(0)
     pairs = ArrayPairs(
@@ -126,6 +127,14 @@ def run(quick: bool = False) -> list[dict]:
         "ours": _case(
             "ours", "published", PAPER, "float32", scale, "PublishedUNet, our loop"
         ),
+        "checkpointed": _case(
+            "ours",
+            "published checkpointed",
+            PAPER,
+            "float32",
+            scale,
+            "PublishedUNet, our loop, activation checkpointing",
+        ),
         "spatial": _case(
             "ours", "spatial", PAPER, "bfloat16", scale, "SpatialUNet, our loop"
         ),
@@ -142,7 +151,7 @@ def run(quick: bool = False) -> list[dict]:
 
 
 def scaling(quick: bool = False) -> list[dict]:
-    """How the time of a sample changes with batch and grid; no bars."""
+    """How the time of a sample changes with batch, grid and processes; no bars."""
     cases = []
     for batch in (1, 2, 4, 8, 16):
         grids = ((16, 48, 48), (32, 96, 96), batch)
@@ -150,5 +159,10 @@ def scaling(quick: bool = False) -> list[dict]:
     for side in (32, 48, 64, 96):
         grids = ((16, side, side), (32, 2 * side, 2 * side), 4)
         cases.append(_case("ours", "spatial", grids, "bfloat16", 4, "grid"))
+    for processes in (1, 2):
+        name = f"processes ({processes} x {2 // processes} threads)"
+        case = _case("ours", "spatial", TUTORIAL, "bfloat16", 6, name)
+        case.processes = processes
+        cases.append(case)
     in_turns(cases, 1 if quick else 2)
     return [{**case.row(), "benchmark": "scaling"} for case in cases]
