@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mri2pet.cohort.store import Store
     from mri2pet.schedule import NoiseSchedule
-    from mri2pet.stages.learn import Learned
+    from mri2pet.stages.learned import Learned
     from mri2pet.stages.sample import Synthetic
     from mri2pet.stages.style import StyledSet
 

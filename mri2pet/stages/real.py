@@ -25,7 +25,8 @@ from mri2pet import provenance
 from mri2pet.cohort.geometry import grid_affine, voxel_mm
 from mri2pet.cohort.normalise import unit_range
 from mri2pet.schedule import NoiseSchedule
-from mri2pet.stages.learn import Learned, finetune, load_learned
+from mri2pet.stages.learn import finetune
+from mri2pet.stages.learned import Learned, load_learned
 from mri2pet.stages.sample import person_seed
 from mri2pet.synthesis import synthesize
 

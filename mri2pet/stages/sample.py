@@ -21,7 +21,8 @@ from mri2pet.memory import keep_freed_memory
 from mri2pet.recipes import Conditioned, regress
 from mri2pet.schedule import NoiseSchedule
 from mri2pet.stages.cohort import cohort, cohort_stage
-from mri2pet.stages.learn import Learned, finetune, precision, regression
+from mri2pet.stages.learn import finetune, regression
+from mri2pet.stages.learned import Learned, precision
 from mri2pet.synthesis import synthesize
 
 if TYPE_CHECKING:

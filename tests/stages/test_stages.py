@@ -15,7 +15,7 @@ from mri2pet.config import Design
 from mri2pet.run import Run
 from mri2pet.stages import learn
 from mri2pet.stages.evaluate import table1_rows
-from mri2pet.stages.learn import load_learned
+from mri2pet.stages.learned import load_learned
 from mri2pet.stages.sample import sample_stage
 from mri2pet.stages.style import style_images, unpaired_ids
 
@@ -281,7 +281,7 @@ def test_volumes_that_did_not_move_are_no_targets(tiny_run, monkeypatch, tmp_pat
     monkeypatch.setattr(
         learn, "styled", lambda run, design: replace(made, report=report)
     )
-    monkeypatch.setattr(learn, "train", record)
+    monkeypatch.setattr(learned, "train", record)
     with pytest.raises(KeyboardInterrupt):
         tiny_run.pretrain("style", "corrected", learning_rate=0.5)
     assert seen["n"] == len(made.scan_ids) - 1
@@ -293,6 +293,6 @@ def test_the_published_network_is_never_in_half_precision_on_a_cpu(tiny_run):
 
     half = tiny_run.profile.model_copy(update={"dtype": "bfloat16"})
     run = SimpleNamespace(profile=half)
-    assert learn.precision(run, {"kind": "published"}) == "float32"
-    assert learn.precision(run, {"kind": "spatial"}) == "bfloat16"
-    assert learn.precision(tiny_run, {"kind": "spatial"}) == "float32"
+    assert learned.precision(run, {"kind": "published"}) == "float32"
+    assert learned.precision(run, {"kind": "spatial"}) == "bfloat16"
+    assert learned.precision(tiny_run, {"kind": "spatial"}) == "float32"
