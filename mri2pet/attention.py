@@ -26,7 +26,9 @@ class LinearAttention(nn.Module):
     """Linear attention over all voxels, as released.
 
     The softmax is taken over k's voxels only; q is neither normalised nor scaled, and
-    there is no norm and **no residual**: the output replaces the input.
+    there is no norm and **no residual**: the output replaces the input. Maps
+    (B, C, ...) to (B, C, ...). After Shen et al. (2021); MRI2PET, section 3.1, names it
+    only.
 
     Parameters
     ----------
@@ -38,6 +40,11 @@ class LinearAttention(nn.Module):
         2 or 3.
     order : {"released", "reordered"}
         Order of the matrix products; the same function, the same parameters.
+
+    Raises
+    ------
+    ValueError
+        An unknown ``order``.
 
     Examples
     --------
@@ -166,7 +173,29 @@ def _blocks(x_BNC: Tensor, inner: int) -> tuple[Tensor, ...]:
 
 
 class SelfAttention(nn.Module):
-    """Pre-norm multi-head self-attention over all voxels, with a residual."""
+    """Pre-norm multi-head self-attention over all voxels, with a residual.
+
+    Its last layer starts at zero, so a fresh block is the identity. Maps (B, C, ...) to
+    (B, C, ...). After Vaswani et al. (2017).
+
+    Parameters
+    ----------
+    channels : int
+        Channels in and out, a multiple of ``heads``.
+    heads : int
+        Number of heads.
+
+    Raises
+    ------
+    ValueError
+        Channels that do not split into the heads.
+
+    Examples
+    --------
+    >>> x = torch.ones(1, 8, 2, 2, 2)
+    >>> torch.equal(SelfAttention(8)(x), x)
+    True
+    """
 
     def __init__(self, channels: int, *, heads: int = 4) -> None:
         super().__init__()

@@ -23,7 +23,29 @@ MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
 
 
 def conv_nd(dims: int, *args, **kwargs) -> nn.Module:
-    """Build ``nn.Conv2d`` or ``nn.Conv3d`` by the number of dimensions."""
+    """Build ``nn.Conv2d`` or ``nn.Conv3d`` by the number of dimensions.
+
+    Parameters
+    ----------
+    dims : int
+        2 or 3.
+    *args, **kwargs : object
+        As for ``nn.Conv2d``.
+
+    Returns
+    -------
+    Module
+
+    Raises
+    ------
+    ValueError
+        Any other ``dims``.
+
+    Examples
+    --------
+    >>> conv_nd(3, 1, 8, 1)
+    Conv3d(1, 8, kernel_size=(1, 1, 1), stride=(1, 1, 1))
+    """
     if dims not in CONV:
         raise ValueError(f"dims must be 2 or 3; got {dims!r}")
     return CONV[dims](*args, **kwargs)
@@ -33,7 +55,7 @@ def time_code(t_B: Tensor, size: int = 256, period: float = 1000.0) -> Tensor:
     """Sinusoidal code of the integer step, as released.
 
     For i = 0 .. size/2 - 1 the frequency is ``period ** (-2 i / size)``; the code is
-    all sines, then all cosines.
+    all sines, then all cosines (Vaswani et al., 2017, with period 10000).
 
     Parameters
     ----------
@@ -49,10 +71,15 @@ def time_code(t_B: Tensor, size: int = 256, period: float = 1000.0) -> Tensor:
     Tensor
         float32, shape (B, size).
 
+    Raises
+    ------
+    ValueError
+        An odd ``size``.
+
     Examples
     --------
-    >>> time_code(torch.tensor([0, 7])).shape
-    torch.Size([2, 256])
+    >>> time_code(torch.tensor([0]), size=4)
+    tensor([[0., 0., 1., 1.]])
     """
     if size % 2:
         raise ValueError(f"size of the time code must be even; got {size}")
@@ -67,7 +94,8 @@ def time_code(t_B: Tensor, size: int = 256, period: float = 1000.0) -> Tensor:
 class DoubleConv(nn.Module):
     """Conv, GroupNorm(1), GELU, conv, GroupNorm(1); no activation at the end.
 
-    With ``residual=True`` (in == out channels) it returns ``GELU(x + block(x))``.
+    With ``residual=True`` (in == out channels) it returns ``GELU(x + block(x))``. Maps
+    (B, in, D, H, W) to (B, out, D, H, W).
 
     Parameters
     ----------
@@ -79,6 +107,19 @@ class DoubleConv(nn.Module):
         Add the input and apply GELU.
     dims : int
         2 or 3.
+
+    Raises
+    ------
+    ValueError
+        ``residual`` with different channels in and out.
+
+    Examples
+    --------
+    It ends in a norm, so its output has mean 0 and SD 1 over a whole volume:
+
+    >>> y = DoubleConv(1, 8)(torch.arange(64.0).view(1, 1, 4, 4, 4))
+    >>> tuple(y.shape), round(y.std().item(), 2)
+    ((1, 8, 4, 4, 4), 1.0)
     """
 
     def __init__(
@@ -124,7 +165,25 @@ class _Embed(nn.Module):
 
 
 class Down(nn.Module):
-    """Max-pool 2, residual double conv, double conv, plus the embedding."""
+    """Max-pool 2, residual double conv, double conv, plus the embedding.
+
+    Maps x (B, in, D, H, W) and the embedding (B, E) to (B, out, D/2, H/2, W/2).
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels in and out.
+    embed_dim : int
+        Length of the embedding, E.
+    dims : int
+        2 or 3.
+
+    Examples
+    --------
+    >>> down = Down(8, 16, embed_dim=4)
+    >>> down(torch.zeros(1, 8, 6, 6, 6), torch.zeros(1, 4)).shape
+    torch.Size([1, 16, 3, 3, 3])
+    """
 
     def __init__(
         self, in_channels: int, out_channels: int, embed_dim: int, *, dims: int = 3
@@ -145,7 +204,26 @@ class Down(nn.Module):
 class Up(nn.Module):
     """Linear upsampling (corners aligned), concatenation, two double convs, embedding.
 
-    ``in_channels`` counts the skip and the upsampled map together.
+    Maps x (B, c, D, H, W), the skip (B, s, 2D, 2H, 2W) and the embedding (B, E) to
+    (B, out, 2D, 2H, 2W).
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels of the skip and of the upsampled map together, s + c.
+    out_channels : int
+        Channels out.
+    embed_dim : int
+        Length of the embedding, E.
+    dims : int
+        2 or 3.
+
+    Examples
+    --------
+    >>> up = Up(16 + 8, 8, embed_dim=4)
+    >>> x, skip = torch.zeros(1, 16, 3, 3, 3), torch.zeros(1, 8, 6, 6, 6)
+    >>> up(x, skip, torch.zeros(1, 4)).shape
+    torch.Size([1, 8, 6, 6, 6])
     """
 
     def __init__(
@@ -169,14 +247,31 @@ class MRIEncoder(nn.Module):
     """The published MRI encoder: four conv stages and two linear layers to one vector.
 
     Each stage is conv 3, ReLU, max-pool 2. ReLU and max-pool commute, so the pooling
-    comes first here: the same numbers from an eighth of the ReLU's work.
+    comes first here: the same numbers from an eighth of the ReLU's work. Maps
+    (B, 1, D, H, W) to (B, E).
 
     Parameters
     ----------
     mri_shape : sequence of int
         Grid of the MRI, each axis at least 16.
     embed_dim : int
-        Length of the vector.
+        Length of the vector, E.
+
+    Raises
+    ------
+    ValueError
+        An axis below 16.
+
+    Examples
+    --------
+    At the paper's size nearly all parameters lie in the first linear layer:
+
+    >>> with torch.device("meta"):
+    ...     encoder = MRIEncoder((64, 144, 144))
+    >>> sum(p.numel() for p in encoder.parameters())
+    5447376
+    >>> encoder.linears[0].weight.numel()
+    5308416
     """
 
     CHANNELS = (1, 8, 16, 32, 64)
@@ -214,7 +309,7 @@ class MRIEncoder(nn.Module):
 
 
 def space_to_depth(x: Tensor, factors: Sequence[int]) -> Tensor:
-    """Fold blocks of voxels into channels; nothing is lost.
+    """Fold blocks of voxels into channels; nothing is lost (Shi et al., 2016).
 
     Parameters
     ----------
@@ -227,6 +322,11 @@ def space_to_depth(x: Tensor, factors: Sequence[int]) -> Tensor:
     -------
     Tensor
         Shape (B, C * prod(factors), ...); `depth_to_space` is its inverse.
+
+    Raises
+    ------
+    ValueError
+        A grid that is not divisible, or a factor too many or too few.
 
     Examples
     --------
@@ -244,7 +344,26 @@ def space_to_depth(x: Tensor, factors: Sequence[int]) -> Tensor:
 
 
 def depth_to_space(x: Tensor, factors: Sequence[int]) -> Tensor:
-    """Unfold channels into blocks of voxels: the inverse of `space_to_depth`."""
+    """Unfold channels into blocks of voxels: the inverse of `space_to_depth`.
+
+    Parameters
+    ----------
+    x : Tensor
+        Shape (B, C * prod(factors), ...).
+    factors : sequence of int
+        One per spatial axis.
+
+    Returns
+    -------
+    Tensor
+        Shape (B, C, ...), each axis longer by its factor.
+
+    Examples
+    --------
+    >>> x = torch.arange(16.0).view(1, 1, 4, 4)
+    >>> torch.equal(depth_to_space(space_to_depth(x, (2, 2)), (2, 2)), x)
+    True
+    """
     dims = len(factors)
     x = x.unflatten(1, (-1, *factors))
     order = [0, 1]
@@ -261,18 +380,26 @@ class ResBlock(nn.Module):
 
     Norm, SiLU, conv 3, once or twice. GroupNorm has one group, as in the published
     network: it is the variant that stays fast in channels-last memory. The last
-    convolution starts at zero, so a fresh block is the identity.
+    convolution starts at zero, so a fresh block is the identity. Maps (B, C, ...) and
+    the activated embedding (B, E) to (B, C, ...). After He et al. (2016) and Perez et
+    al. (2018, FiLM).
 
     Parameters
     ----------
     channels : int
         Channels in and out.
     embed_dim : int
-        Length of the embedding.
+        Length of the embedding, E.
     convs : int
         Number of convolutions.
     dims : int
         2 or 3.
+
+    Examples
+    --------
+    >>> x = torch.ones(1, 8, 4, 4)
+    >>> torch.equal(ResBlock(8, embed_dim=16, dims=2)(x, torch.zeros(1, 16)), x)
+    True
     """
 
     def __init__(

@@ -40,7 +40,8 @@ class PublishedUNet(Denoiser):
 
     A four-level U-Net with linear attention after each level. The MRI enters as **one
     256-number vector**, added to the time code, and reaches a voxel only as an
-    additive constant per channel.
+    additive constant per channel. MRI2PET, section 3.1, names the parts; the sizes are
+    in the released code only.
 
     Parameters
     ----------
@@ -52,8 +53,16 @@ class PublishedUNet(Denoiser):
         Order of the attention's matrix products (`mri2pet.attention`): the same
         function and weights; "reordered" is faster and needs less memory.
 
+    Raises
+    ------
+    ValueError
+        A grid without three axes or with an axis that does not fit, or an unknown
+        ``attention``.
+
     Examples
     --------
+    On the meta device a network has shapes but no memory:
+
     >>> with torch.device("meta"):
     ...     model = PublishedUNet()
     >>> sum(p.numel() for p in model.parameters())
@@ -99,7 +108,29 @@ class PublishedUNet(Denoiser):
         self.out = conv_nd(3, 8, 1, 1)
 
     def encode(self, mri_BCDHW: Tensor) -> Tensor:
-        """Encode the MRI (B, 1, D, H, W) to the condition (B, 256)."""
+        """Encode the MRI once; the result serves every step of the sampler.
+
+        Parameters
+        ----------
+        mri_BCDHW : Tensor
+            MRI in [0, 1], shape (B, 1, D, H, W).
+
+        Returns
+        -------
+        Tensor
+            The condition, shape (B, 256).
+
+        Raises
+        ------
+        ValueError
+            Another shape, or no floating-point type.
+
+        Examples
+        --------
+        >>> model = PublishedUNet((16, 16, 16), (32, 16, 16))
+        >>> model.encode(torch.zeros(2, 1, 32, 16, 16)).shape
+        torch.Size([2, 256])
+        """
         self.check_mri(mri_BCDHW)
         return self.through(self.mri_encoder, mri_BCDHW)
 
@@ -109,7 +140,7 @@ class PublishedUNet(Denoiser):
         Parameters
         ----------
         x_BCDHW : Tensor
-            Noisy PET, shape (B, 1, D, H, W).
+            Noisy PET in network units, shape (B, 1, D, H, W).
         t_B : Tensor
             Integer steps, shape (B,).
         cond : Tensor
@@ -118,7 +149,21 @@ class PublishedUNet(Denoiser):
         Returns
         -------
         Tensor
-            Shape (B, 1, D, H, W).
+            Shape (B, 1, D, H, W); the released code trains it to be the noise.
+
+        Raises
+        ------
+        ValueError
+            Shapes, types or batch sizes that do not fit.
+
+        Examples
+        --------
+        Each item has a step of its own:
+
+        >>> model = PublishedUNet((16, 16, 16), (32, 16, 16))
+        >>> cond = model.encode(torch.zeros(2, 1, 32, 16, 16))
+        >>> model(torch.zeros(2, 1, 16, 16, 16), torch.tensor([1, 999]), cond).shape
+        torch.Size([2, 1, 16, 16, 16])
         """
         self.check_noisy(x_BCDHW, t_B, cond)
         e = time_code(t_B, self.EMBED).to(cond.dtype) + cond
@@ -135,6 +180,9 @@ class PublishedUNet(Denoiser):
 
 class SpatialUNet(Denoiser):
     """A U-Net on folded voxels, with the MRI in place.
+
+    The body is a residual U-Net (Ronneberger et al., 2015; Ho et al., 2020). Folding
+    (Shi et al., 2016) moves voxels into channels, where a convolution is cheap.
 
     Parameters
     ----------
@@ -155,6 +203,21 @@ class SpatialUNet(Denoiser):
         vector to the time embedding.
     attention : bool
         Self-attention at the lowest level.
+
+    Raises
+    ------
+    ValueError
+        Grids, ``width``, ``patch`` or ``channel_mults`` that do not fit each other, or
+        an unknown ``conditioning``.
+
+    Examples
+    --------
+    A fresh network says zero, because its last convolution starts there:
+
+    >>> net = SpatialUNet((8, 16, 16), (16, 32, 32), width=8)
+    >>> cond = net.encode(torch.ones(1, 1, 16, 32, 32))
+    >>> net(torch.ones(1, 1, 8, 16, 16), torch.tensor([500]), cond).abs().max().item()
+    0.0
     """
 
     def __init__(
@@ -234,7 +297,12 @@ class SpatialUNet(Denoiser):
         self.to(memory_format=CHANNELS_LAST[dims])
 
     def encode(self, mri: Tensor) -> Tensor:
-        """Encode the MRI (B, 1, D, H, W) once; reuse the result at every call.
+        """Encode the MRI once; the result serves every step of the sampler.
+
+        Parameters
+        ----------
+        mri : Tensor
+            MRI in [0, 1], shape (B, 1, D, H, W), or (B, 1, H, W) in two dimensions.
 
         Returns
         -------
@@ -242,6 +310,22 @@ class SpatialUNet(Denoiser):
             Spatial: (B, width, D, H/patch, W/patch), the MRI's share of the first
             convolution of the concatenation [x, MRI], which is the sum of a
             convolution of x and one of the MRI. Global: (B, 4 width).
+
+        Raises
+        ------
+        ValueError
+            Another shape, or no floating-point type.
+
+        Examples
+        --------
+        >>> mri = torch.zeros(1, 1, 16, 16, 16)
+        >>> for how in CONDITIONINGS:
+        ...     net = SpatialUNet(
+        ...         (8, 8, 8), (16, 16, 16), width=8, conditioning=how
+        ...     )
+        ...     print(how, tuple(net.encode(mri).shape))
+        spatial (1, 8, 8, 4, 4)
+        global (1, 32)
         """
         self.check_mri(mri)
         if self.conditioning == "global":
@@ -261,7 +345,7 @@ class SpatialUNet(Denoiser):
         Parameters
         ----------
         x : Tensor
-            Noisy PET, shape (B, 1, D, H, W).
+            Noisy PET in network units, shape (B, 1, D, H, W) or (B, 1, H, W).
         t_B : Tensor
             Integer steps, shape (B,).
         cond : Tensor
@@ -271,6 +355,20 @@ class SpatialUNet(Denoiser):
         -------
         Tensor
             The shape of ``x``.
+
+        Raises
+        ------
+        ValueError
+            Shapes, types or batch sizes that do not fit.
+
+        Examples
+        --------
+        The same class is a network for slices when the grids have two axes:
+
+        >>> net = SpatialUNet((16, 16), (32, 32), width=8)
+        >>> cond = net.encode(torch.zeros(3, 1, 32, 32))
+        >>> net(torch.zeros(3, 1, 16, 16), torch.tensor([1, 500, 999]), cond).shape
+        torch.Size([3, 1, 16, 16])
         """
         self.check_noisy(x, t_B, cond)
         e = self.time(time_code(t_B, 256).to(x.dtype))
