@@ -38,7 +38,7 @@ def laplacian_pyramid(x_BDHW: Tensor, levels: int = 5) -> list[Tensor]:
 
     Each level is the image minus its 2x2 average-pooled and bilinearly upsampled self;
     the pooled image goes on. The final low-pass is dropped, as in the released code,
-    so a constant costs nothing.
+    so a constant costs nothing. MRI2PET, eq. (3); after Burt and Adelson (1983).
 
     Parameters
     ----------
@@ -51,6 +51,11 @@ def laplacian_pyramid(x_BDHW: Tensor, levels: int = 5) -> list[Tensor]:
     -------
     list of Tensor
         ``levels`` tensors (B, D, H / 2**i, W / 2**i), finest first.
+
+    Raises
+    ------
+    ValueError
+        Fewer than four axes, or a plane too small for the levels.
 
     Examples
     --------
@@ -82,7 +87,7 @@ def _pyramid_energy(error: Tensor, levels: int) -> Tensor:
 def laplacian_loss(
     x0_BDHW: Tensor, x0_hat_BDHW: Tensor, levels: int = 5, reduction: str = "batch"
 ) -> Tensor:
-    """Sum over pyramid levels of the mean squared difference.
+    """Sum over pyramid levels of the mean squared difference: MRI2PET, eq. (2).
 
     Parameters
     ----------
@@ -97,6 +102,22 @@ def laplacian_loss(
     -------
     Tensor
         Zero for equal volumes and for volumes that differ by a constant.
+
+    Raises
+    ------
+    ValueError
+        Shapes that differ or do not fit the levels, or an unknown ``reduction``.
+
+    Examples
+    --------
+    A wrong overall level costs nothing, a checkerboard of the same size does:
+
+    >>> x0 = torch.zeros(1, 1, 32, 32)
+    >>> laplacian_loss(x0, x0 + 1).item()
+    0.0
+    >>> checkers = (-1.0) ** (torch.arange(32)[:, None] + torch.arange(32))
+    >>> laplacian_loss(x0, x0 + checkers).item()
+    1.0
     """
     if x0_BDHW.shape != x0_hat_BDHW.shape:
         raise ValueError(
@@ -111,11 +132,38 @@ def laplacian_loss(
 def laplacian_time_weight(
     schedule: NoiseSchedule, t_B: Tensor, weighting: str
 ) -> Tensor:
-    """Weight of ``pyramid(x0 - x0_hat)`` at each step, float64, shape (B,).
+    """Weight of ``pyramid(x0 - x0_hat)`` at each step.
 
-    ``"x0"``: 1, as released. ``"alpha_bar"``: abar, so an x0 error counts as far as the
-    input shows it. ``"eps"``: abar / (1 - abar), which makes it exactly
-    ``pyramid(noise - noise_hat)``.
+    Parameters
+    ----------
+    schedule : NoiseSchedule
+        Noise levels.
+    t_B : Tensor
+        Integer steps, shape (B,).
+    weighting : {"x0", "alpha_bar", "eps"}
+        "x0": 1, as released. "alpha_bar": abar, so an x0 error counts as far as the
+        input shows it. "eps": abar / (1 - abar), which makes it exactly
+        ``pyramid(noise - noise_hat)``.
+
+    Returns
+    -------
+    Tensor
+        float64, shape (B,).
+
+    Raises
+    ------
+    ValueError
+        An unknown ``weighting``, or steps out of range.
+
+    Examples
+    --------
+    >>> schedule, t_B = NoiseSchedule(), torch.tensor([100])
+    >>> for name in WEIGHTINGS:
+    ...     weight = laplacian_time_weight(schedule, t_B, name).item()
+    ...     print(f"{name} {weight:.2f}")
+    x0 1.00
+    alpha_bar 0.78
+    eps 3.60
     """
     one_of("laplacian weight", weighting, WEIGHTINGS)
     abar = schedule.abar(t_B)
@@ -125,10 +173,36 @@ def laplacian_time_weight(
 
 
 def x0_error_factor(schedule: NoiseSchedule, prediction: str, t_B: Tensor) -> Tensor:
-    """Squared size of an x0 error per unit of output error, float64, shape (B,).
+    """Squared size of an x0 error per unit of output error.
 
     An output that is off by d moves the predicted x0 by ``sqrt((1 - abar) / abar) d``
     (eps), ``d`` (x0) or ``sqrt(1 - abar) d`` (v), up to sign.
+
+    Parameters
+    ----------
+    schedule : NoiseSchedule
+        Noise levels.
+    prediction : {"eps", "x0", "v"}
+        What the network outputs.
+    t_B : Tensor
+        Integer steps, shape (B,).
+
+    Returns
+    -------
+    Tensor
+        float64, shape (B,).
+
+    Raises
+    ------
+    ValueError
+        An unknown ``prediction``, or steps out of range.
+
+    Examples
+    --------
+    Why the released loss, which predicts the noise, follows the highest levels:
+
+    >>> x0_error_factor(NoiseSchedule(), "eps", torch.tensor([100, 999])).round()
+    tensor([    0., 50150.], dtype=torch.float64)
     """
     one_of("prediction", prediction, PREDICTIONS)
     abar = schedule.abar(t_B)
@@ -149,6 +223,16 @@ class LossTerms:
         Mean squared error of the network's own output, detached.
     laplacian : Tensor
         Weighted Laplacian term before its coefficient, detached; 0 if switched off.
+
+    Examples
+    --------
+    Minimise the total, log the parts:
+
+    >>> output = torch.zeros(1, 1, 32, 32, requires_grad=True)
+    >>> x = torch.ones(1, 1, 32, 32)
+    >>> terms = diffusion_loss(NoiseSchedule(), "x0", output, x, x, torch.tensor([1]))
+    >>> terms.total.requires_grad, terms.denoise.requires_grad, terms.denoise.item()
+    (True, False, 1.0)
     """
 
     total: Tensor
@@ -170,6 +254,8 @@ def diffusion_loss(
     image_loss: str = "pyramid",
 ) -> LossTerms:
     """Mean squared error plus ``laplacian`` times the weighted pyramid of the x0 error.
+
+    MRI2PET, eq. (4), is ``prediction="eps"`` with ``laplacian_weight="x0"``.
 
     The x0 error is the output error times a factor of t alone (`x0_error_factor`), so
     the pyramid runs once, on the output error: no division of a nearly pure noise by
@@ -198,6 +284,13 @@ def diffusion_loss(
     Returns
     -------
     LossTerms
+        The total and its parts.
+
+    Raises
+    ------
+    ValueError
+        Shapes that differ or do not fit the levels, a negative ``laplacian``, or an
+        unknown choice.
 
     Examples
     --------
@@ -241,14 +334,41 @@ def paper_x0_formula(
 ) -> Tensor:
     """The formula for x0 as printed in the paper: **wrong**, kept to show how wrong.
 
-    ``x_t / sqrt(a) - sqrt(1 - a) / a * noise`` with a = alpha_t (``reading="alpha"``)
-    or a = abar_t (``"alpha_bar"``). `NoiseSchedule.predict_x0` is the correct one:
-    abar_t, and a square root in the last denominator.
+    ``x_t / sqrt(a) - sqrt(1 - a) / a * noise``, MRI2PET, below eq. (4).
+    `NoiseSchedule.predict_x0` is the correct one: abar_t, and a square root in the last
+    denominator.
+
+    Parameters
+    ----------
+    schedule : NoiseSchedule
+        Noise levels.
+    x_t, noise : Tensor
+        Noisy volumes and their noise, same shape, batch first.
+    t_B : Tensor
+        Integer steps, shape (B,).
+    reading : {"alpha", "alpha_bar"}
+        Whether a is alpha_t, as printed, or abar_t.
 
     Returns
     -------
     Tensor
         The shape of ``x_t``; does not recover x0 even from the true noise.
+
+    Raises
+    ------
+    ValueError
+        An unknown ``reading``, or steps out of range.
+
+    Examples
+    --------
+    >>> schedule, one, t_B = NoiseSchedule(), torch.ones(1), torch.tensor([500])
+    >>> x_t = schedule.q_sample(one, t_B, one)
+    >>> for reading in ("alpha", "alpha_bar"):
+    ...     paper_x0_formula(schedule, x_t, t_B, one, reading)
+    tensor([1.0926])
+    tensor([-15.7393])
+    >>> schedule.predict_x0(x_t, t_B, one)
+    tensor([1.0000])
     """
     one_of("reading", reading, ("alpha", "alpha_bar"))
     t_B = schedule.check_t(t_B)

@@ -36,6 +36,37 @@ def draw_noise(
 
     With a list, item i depends on generator i only, so a person's sample is the same
     whatever else is in the batch. Numbers are drawn on the generator's own device.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Shape of the noise, batch first.
+    generator : torch.Generator or list of B generators
+        Source of the numbers; its state moves on.
+    dtype : torch.dtype
+        Of the result. Half precision is drawn in float32 and then rounded.
+    device : torch.device or str
+        Of the result.
+
+    Returns
+    -------
+    Tensor
+        Mean 0, SD 1, of that shape.
+
+    Raises
+    ------
+    ValueError
+        A list whose length is not the batch size.
+
+    Examples
+    --------
+    The second of two people, alone and in company:
+
+    >>> def stream(seed):
+    ...     return torch.Generator().manual_seed(seed)
+    >>> both = draw_noise((2, 3), [stream(1), stream(2)])
+    >>> torch.equal(both[1:], draw_noise((1, 3), [stream(2)]))
+    True
     """
     draw = dtype if dtype in (torch.float32, torch.float64) else torch.float32
     if isinstance(generator, torch.Generator):
@@ -77,8 +108,8 @@ def sample(
     With ``sampler="ddpm"``, ``variance="beta"``, ``num_calls=999`` and no clipping this
     is the released rule exactly: for t = 999..1,
     ``x <- (x - (1 - alpha_t) / sqrt(1 - abar_t) eps) / sqrt(alpha_t) + sqrt(beta_t) z``
-    with no noise at the last call. Fewer calls use the same rule on the subsequence,
-    with ``alpha = abar_t / abar_next`` (Nichol and Dhariwal, 2021).
+    with no noise at the last call (DDPM, algorithm 2). Fewer calls use the same rule on
+    the subsequence, with ``alpha = abar_t / abar_next`` (Nichol and Dhariwal, 2021).
 
     Parameters
     ----------
@@ -113,7 +144,13 @@ def sample(
     Returns
     -------
     Tensor
-        The sample, shape of ``x_T``.
+        The sample, shape of ``x_T``, in network units.
+
+    Raises
+    ------
+    ValueError
+        An unknown choice, ``eta`` for another sampler than DDIM, bounds out of order, a
+        stochastic sampler without a generator, or more calls than trained steps.
 
     Examples
     --------
