@@ -38,16 +38,53 @@ MOVED = 1e-3
 
 
 def gram_matrix_slice(f_SCHW: Tensor) -> Tensor:
-    """Gram matrix of each slice, divided by C H W: shape (S, C, C)."""
+    """Gram matrix of each slice: how its channels go together, wherever that is.
+
+    Gatys et al. (2016).
+
+    Parameters
+    ----------
+    f_SCHW : Tensor
+        Feature maps, shape (S, C, H, W).
+
+    Returns
+    -------
+    Tensor
+        Shape (S, C, C), divided by C H W.
+
+    Examples
+    --------
+    Two channels of opposite sign:
+
+    >>> f = torch.tensor([1.0, -1.0]).view(1, 2, 1, 1).expand(1, 2, 4, 4)
+    >>> gram_matrix_slice(f)
+    tensor([[[ 0.5000, -0.5000],
+             [-0.5000,  0.5000]]])
+    """
     f = f_SCHW.flatten(2)
     return f @ f.transpose(1, 2) / f[0].numel()
 
 
 def gram_matrix_volume(f_SCHW: Tensor) -> Tensor:
-    """One Gram matrix of a whole volume, as released: shape (S C, S C).
+    """One Gram matrix of a whole volume, as released.
 
-    Slices and channels are rows of one matrix, so it holds cross-slice correlations;
-    divided by S C H W.
+    Slices and channels are rows of one matrix, so it holds cross-slice correlations.
+    MRI2PET, section 3.2, says one slice at a time, which is `gram_matrix_slice`.
+
+    Parameters
+    ----------
+    f_SCHW : Tensor
+        Feature maps of one volume's slices, shape (S, C, H, W).
+
+    Returns
+    -------
+    Tensor
+        Shape (S C, S C), divided by S C H W.
+
+    Examples
+    --------
+    >>> gram_matrix_volume(torch.ones(3, 2, 4, 4)).shape
+    torch.Size([6, 6])
     """
     f = f_SCHW.flatten(0, 1).flatten(1)
     return f @ f.T / f.numel()
@@ -88,6 +125,24 @@ class StyleTarget:
         Style volumes in [0, 1], (B, D, H, W), or one for all, (1, D, H, W).
     gram : {"slice", "volume"}
         One Gram matrix per slice, or one per volume as released.
+
+    Raises
+    ------
+    ValueError
+        An unknown ``gram``.
+
+    Examples
+    --------
+    The style's own features cost nothing, those of an empty image do:
+
+    >>> features = VGG19Features()
+    >>> style = torch.linspace(0, 1, 128).view(1, 2, 8, 8)
+    >>> target = StyleTarget(features, style, "slice")
+    >>> for volume in (style, torch.zeros_like(style)):
+    ...     maps, _ = features.gram_maps(volume.flatten(0, 1))
+    ...     print((target.loss(maps) > 1e-6).tolist())
+    [False]
+    [True]
     """
 
     def __init__(self, features: VGG19Features, style_BDHW: Tensor, gram: str) -> None:
@@ -111,7 +166,18 @@ class StyleTarget:
         return f if self.gram == "slice" else f.flatten(1, 2)
 
     def loss(self, maps: dict[int, Tensor]) -> Tensor:
-        """Style loss per volume: sum over layers of the MSE of Gram matrices, (B,)."""
+        """Style loss per volume: sum over layers of the MSE of Gram matrices.
+
+        Parameters
+        ----------
+        maps : dict of int to Tensor
+            From `VGG19Features.gram_maps` of the volumes' slices, (B D, C, H, W).
+
+        Returns
+        -------
+        Tensor
+            float64, shape (B,), without its weight.
+        """
         total = 0.0
         for i, f in maps.items():
             a = self._matrix(f)
@@ -139,6 +205,13 @@ class StyleResult:
         the weighted loss at the start), ``distance_moved`` (RMS over voxels) and
         ``moved``: whether that reaches 1e-3 and the style loss fell. A volume that has
         not moved is an MRI, not a styled one.
+
+    Examples
+    --------
+    >>> report = [{"moved": True}, {"moved": False}]
+    >>> result = StyleResult(torch.zeros(2, 4, 8, 8), report)
+    >>> [b for b, row in enumerate(result.report) if not row["moved"]]
+    [1]
     """
 
     styled_BDHW: Tensor
@@ -160,6 +233,8 @@ def style_transfer(
     autocast: torch.dtype | None = None,
 ) -> StyleResult:
     """Optimise the pixels of MRIs towards the Gram statistics of PETs.
+
+    MRI2PET, section 3.2; the layers, weights and steps are in the released code only.
 
     Parameters
     ----------
@@ -192,6 +267,21 @@ def style_transfer(
     Returns
     -------
     StyleResult
+        Styled volumes, shape (B, D, H, W), and a report on each.
+
+    Raises
+    ------
+    ValueError
+        Volumes of other shapes or outside of [0, 1], an unknown choice, or ``steps``
+        or ``batch_size`` below 1.
+
+    Examples
+    --------
+    >>> dark, bright = torch.full((1, 2, 8, 8), 0.2), torch.full((1, 2, 8, 8), 0.8)
+    >>> result = style_transfer(dark, bright, VGG19Features(), steps=3)
+    >>> row = result.report[0]
+    >>> row["style_loss_after"] < row["style_loss_before"], row["moved"]
+    (True, True)
     """
     _check_volumes("content", content_BDHW)
     _check_volumes("style", style_BDHW)

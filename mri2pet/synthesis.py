@@ -24,10 +24,17 @@ from .schedule import NoiseSchedule
 class PetScale:
     """The one affine map between SUVR and what the network sees.
 
+    MRI2PET, definition 2: PET is standardised for the diffusion model.
+
     Attributes
     ----------
     shift, scale : float
-        ``network = (suvr - shift) / scale``; scale > 0.
+        In SUVR: ``network = (suvr - shift) / scale``; scale > 0.
+
+    Raises
+    ------
+    ValueError
+        A ``shift`` or ``scale`` that is not finite, or a ``scale`` not above 0.
 
     Examples
     --------
@@ -47,18 +54,71 @@ class PetScale:
 
     @classmethod
     def fit(cls, suvr: np.ndarray | Tensor) -> PetScale:
-        """Standardise: mean and SD over every voxel of the **training** PETs."""
+        """Standardise: mean and SD over every voxel of the **training** PETs.
+
+        Parameters
+        ----------
+        suvr : ndarray or Tensor
+            Training PETs in SUVR, any shape.
+
+        Returns
+        -------
+        PetScale
+
+        Raises
+        ------
+        ValueError
+            PETs that are constant or hold a value that is not finite.
+
+        Examples
+        --------
+        >>> PetScale.fit(np.ones(8))
+        Traceback (most recent call last):
+        ValueError: scale must be positive and finite; got 0.0
+        """
         suvr = np.asarray(suvr)
         return cls(
             float(suvr.mean(dtype=np.float64)), float(suvr.std(dtype=np.float64))
         )
 
     def to_network(self, suvr):
-        """Map SUVR to network units; arrays and tensors keep their type."""
+        """Map SUVR to network units.
+
+        Parameters
+        ----------
+        suvr : float, ndarray or Tensor
+            In SUVR, any shape.
+
+        Returns
+        -------
+        float, ndarray or Tensor
+            The type and shape of ``suvr``.
+
+        Examples
+        --------
+        >>> PetScale(shift=1.25, scale=0.5).to_network(1.75)
+        1.0
+        """
         return (suvr - self.shift) / self.scale
 
     def to_suvr(self, x):
-        """Map network units to SUVR: the inverse of `to_network`."""
+        """Map network units to SUVR: the inverse of `to_network`.
+
+        Parameters
+        ----------
+        x : float, ndarray or Tensor
+            In network units, any shape.
+
+        Returns
+        -------
+        float, ndarray or Tensor
+            The type and shape of ``x``.
+
+        Examples
+        --------
+        >>> PetScale(shift=1.25, scale=0.5).to_suvr(1.0)
+        1.75
+        """
         return x * self.scale + self.shift
 
 
@@ -74,6 +134,15 @@ class Synthesis:
         Mean over the samples of a person.
     sd_NDHW : Tensor
         Unbiased standard deviation over the samples; NaN where K = 1.
+
+    Examples
+    --------
+    One person, two samples, one voxel:
+
+    >>> samples = torch.tensor([1.0, 2.0]).view(1, 2, 1, 1, 1)
+    >>> result = Synthesis(samples, samples.mean(1), samples.std(1))
+    >>> result.mean_NDHW.item(), round(result.sd_NDHW.item(), 3)
+    (1.5, 0.707)
     """
 
     samples_NKDHW: Tensor
@@ -82,7 +151,35 @@ class Synthesis:
 
 
 def sample_generator(seed: int, person: int, number: int) -> torch.Generator:
-    """Return the random stream of one sample of one person."""
+    """Return the random stream of one sample of one person.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the whole set.
+    person : int
+        Number of the person.
+    number : int
+        Number of the sample, from 0.
+
+    Returns
+    -------
+    torch.Generator
+        On the CPU.
+
+    Raises
+    ------
+    ValueError
+        A negative number.
+
+    Examples
+    --------
+    >>> first, again, second = (
+    ...     torch.rand(1, generator=sample_generator(4, 17, k)) for k in (0, 0, 1)
+    ... )
+    >>> torch.equal(first, again), torch.equal(first, second)
+    (True, False)
+    """
     if min(seed, person, number) < 0:
         raise ValueError(f"seeds must not be negative; got {(seed, person, number)}")
     state = np.random.SeedSequence([seed, person, number]).generate_state(1, np.uint64)
@@ -138,6 +235,31 @@ def synthesize(
     Returns
     -------
     Synthesis
+        In SUVR, with N people and K samples of each.
+
+    Raises
+    ------
+    ValueError
+        MRIs of another shape, empty or not finite, one seed too many or too few, or
+        ``num_samples`` or ``batch_size`` below 1; and what `sample` refuses.
+
+    Examples
+    --------
+    A fresh network answers x0 = 0 to everything, which is the mean SUVR:
+
+    >>> from mri2pet.model import SpatialUNet
+    >>> result = synthesize(
+    ...     SpatialUNet((8, 8, 8), (16, 16, 16), width=8),
+    ...     NoiseSchedule(),
+    ...     torch.zeros(1, 16, 16, 16),
+    ...     prediction="x0",
+    ...     pet_scale=PetScale(shift=1.25, scale=0.5),
+    ...     person_seeds=[17],
+    ...     num_samples=2,
+    ...     num_calls=3,
+    ... )
+    >>> result.samples_NKDHW.shape, result.mean_NDHW.unique()
+    (torch.Size([1, 2, 8, 8, 8]), tensor([1.2500]))
     """
     mri = torch.as_tensor(mri_BCDHW, dtype=torch.float32)
     if mri.ndim == len(model.mri_shape) + 1:

@@ -28,6 +28,8 @@ IMAGENET_SD = (0.229, 0.224, 0.225)
 class VGG19Features(nn.Module):
     """The first five convolutions of VGG19 for grey images, frozen.
 
+    Simonyan and Zisserman (2015); random weights after Ustyuzhaninov et al. (2016).
+
     Parameters
     ----------
     weights : path, optional
@@ -44,6 +46,17 @@ class VGG19Features(nn.Module):
     ----------
     name : str
         ``"vgg19"`` or ``"vgg19_random"``.
+
+    Raises
+    ------
+    ValueError
+        A file that is absent, has another digest or is no VGG19.
+
+    Examples
+    --------
+    >>> features = VGG19Features(seed=1)
+    >>> features.name, any(p.requires_grad for p in features.parameters())
+    ('vgg19_random', False)
     """
 
     def __init__(
@@ -105,7 +118,14 @@ class VGG19Features(nn.Module):
         Returns
         -------
         dict
-            Layer index 0, 2, 5, 7, 10 -> (S, C, H, W) with C = 64, 64, 128, 128, 256.
+            Layer index 0, 2, 5, 7, 10 -> (S, C, H, W) with C = 64, 64, 128, 128, 256;
+            the plane is halved before layer 5 and before layer 10.
+
+        Examples
+        --------
+        >>> maps = VGG19Features()(torch.zeros(2, 16, 16))
+        >>> {i: tuple(f.shape) for i, f in maps.items() if i in (0, 10)}
+        {0: (2, 64, 16, 16), 10: (2, 256, 4, 4)}
         """
         return self._maps(self._two(x_SHW))
 
@@ -127,6 +147,30 @@ class VGG19Features(nn.Module):
         """Return the maps whose Gram distances equal the five layers', and the content.
 
         As `forward`, but layer 0 has 18 rotated channels instead of 64.
+
+        Parameters
+        ----------
+        x_SHW : Tensor
+            Slices in [0, 1], shape (S, H, W).
+
+        Returns
+        -------
+        maps : dict of int to Tensor
+            Layer index -> (S, C, H, W) with C = 18, 64, 128, 128, 256.
+        content : Tensor
+            The map of layer 7, conv2_2.
+
+        Examples
+        --------
+        The Gram distance of two slices at layer 0, from 64 channels and from 18:
+
+        >>> features, x = VGG19Features(), torch.linspace(0, 1, 128).view(2, 8, 8)
+        >>> for f in (features(x)[0], features.gram_maps(x)[0][0]):
+        ...     rows = f.flatten(2)
+        ...     gram = rows @ rows.mT
+        ...     print(f.shape[1], f"{(gram[0] - gram[1]).norm():.0f}")
+        64 5608
+        18 5608
         """
         two = self._two(x_SHW)
         maps = self._maps(two)
