@@ -29,17 +29,49 @@ from mri2pet.turns import Alone, Game, Place, Recipe
 
 
 class TrainingDivergedError(ValueError):
-    """The loss is no longer a finite number."""
+    """The loss is no longer a finite number.
+
+    Examples
+    --------
+    Who catches what a user can get wrong catches this, too:
+
+    >>> issubclass(TrainingDivergedError, ValueError)
+    True
+    """
 
 
 class Pairs(Protocol):
-    """Data of a recipe: `batch(indices)` gives tensors with a leading batch axis."""
+    """Data of a recipe: a length and batches, from memory or from anywhere.
+
+    Examples
+    --------
+    >>> class Numbers:
+    ...     def __len__(self):
+    ...         return 10
+    ...
+    ...     def batch(self, indices):
+    ...         return {"x": torch.from_numpy(indices)}
+    >>> pairs: Pairs = Numbers()
+    >>> pairs.batch(batch_indices(len(pairs), 10, seed=0, step=0))["x"].sum()
+    tensor(45)
+    """
 
     def __len__(self) -> int:
         """Number of samples."""
 
     def batch(self, indices: np.ndarray) -> dict[str, Tensor]:
-        """Tensors of these samples."""
+        """Tensors of these samples.
+
+        Parameters
+        ----------
+        indices : ndarray, shape (B,)
+            Numbers of the samples, int64.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Each with a leading axis of B.
+        """
 
 
 @dataclass
@@ -52,6 +84,17 @@ class ArrayPairs:
         Condition, in [0, 1].
     target_NDHW : ndarray, shape (N, d, h, w)
         What the network learns to make, in network units.
+
+    Raises
+    ------
+    ValueError
+        No volumes, or more of one than of the other.
+
+    Examples
+    --------
+    >>> pairs = ArrayPairs(np.zeros((5, 4, 6, 6)), np.zeros((5, 2, 3, 3)))
+    >>> {k: tuple(v.shape) for k, v in pairs.batch(np.array([0, 4])).items()}
+    {'mri': (2, 1, 4, 6, 6), 'target': (2, 1, 2, 3, 3)}
     """
 
     mri_NDHW: np.ndarray
@@ -68,7 +111,18 @@ class ArrayPairs:
         return len(self.mri_NDHW)
 
     def batch(self, indices: np.ndarray) -> dict[str, Tensor]:
-        """MRI (B, 1, D, H, W) and target (B, 1, d, h, w), float32."""
+        """Tensors of these pairs, with a channel axis.
+
+        Parameters
+        ----------
+        indices : ndarray, shape (B,)
+            Numbers of the pairs.
+
+        Returns
+        -------
+        dict of str to Tensor
+            ``mri`` (B, 1, D, H, W) and ``target`` (B, 1, d, h, w), float32.
+        """
         return {
             "mri": torch.from_numpy(self.mri_NDHW[indices]).float()[:, None],
             "target": torch.from_numpy(self.target_NDHW[indices]).float()[:, None],
@@ -77,7 +131,43 @@ class ArrayPairs:
 
 @dataclass(frozen=True)
 class Budget:
-    """How long and how to step."""
+    """How long and how to step.
+
+    Attributes
+    ----------
+    steps : int
+        Updates of the weights.
+    batch_size : int
+        Samples of an update; MRI2PET, section 4.2: 128.
+    learning_rate : float
+        Of Adam, at its highest; MRI2PET, section 4.2: 1e-4.
+    learning_rate_schedule : {"cosine", "constant"}
+        Down to 0 along a cosine, or constant as released.
+    warmup_steps : int
+        Updates over which the learning rate rises to its height.
+    accumulation_steps : int
+        Micro-batches of an update; less memory, the same gradient. Released: 8.
+    accumulation : {"correct", "released"}
+        "released" keeps the last micro-batch's gradient only, over
+        ``accumulation_steps``: a defect of the released pre-training.
+    clip_norm : float
+        Highest norm of the gradient of all weights together; released: 0.5.
+    ema_decay : float, optional
+        Decay of the moving average of the weights; released: none.
+    checkpoint_every : int
+        Updates between checkpoints.
+
+    Raises
+    ------
+    ValueError
+        A batch that does not split into the micro-batches.
+
+    Examples
+    --------
+    >>> Budget(steps=10, batch_size=16, accumulation_steps=3)
+    Traceback (most recent call last):
+    ValueError: batch_size 16 is not a multiple of accumulation_steps 3
+    """
 
     steps: int
     batch_size: int
@@ -98,7 +188,24 @@ class Budget:
             )
 
     def learning_rate_at(self, step: int) -> float:
-        """Learning rate of update `step` (0-based)."""
+        """Learning rate of one update.
+
+        Parameters
+        ----------
+        step : int
+            Number of the update, from 0.
+
+        Returns
+        -------
+        float
+            At most ``learning_rate``.
+
+        Examples
+        --------
+        >>> budget = Budget(steps=100, batch_size=1, learning_rate=1.0, warmup_steps=9)
+        >>> [round(budget.learning_rate_at(step), 2) for step in (0, 9, 50, 99)]
+        [0.1, 0.98, 0.5, 0.0]
+        """
         warm = min(1.0, (step + 1) / (self.warmup_steps + 1))
         if self.learning_rate_schedule == "constant":
             return self.learning_rate * warm
@@ -118,6 +225,13 @@ class Trained:
         All networks that learned, by name.
     history : list of dict
         One record a step: `step`, `samples` seen, and the means of the recipe's terms.
+
+    Examples
+    --------
+    >>> curve = [{"step": 1, "loss": 0.9}, {"step": 2, "loss": 0.5}]
+    >>> done = Trained(nn.Identity(), players={}, history=curve)
+    >>> [record["loss"] for record in done.history]
+    [0.9, 0.5]
     """
 
     network: nn.Module
@@ -141,9 +255,11 @@ def train(
     Parameters
     ----------
     recipe : Recipe or Game
-        One player, or several that learn in turns.
+        One player, or several that learn in turns; trained in place.
     pairs : Pairs
+        The data.
     budget : Budget
+        How long and how to step.
     seed : int
         With the step it decides order, time steps, noise and flips.
     checkpoint : Path, optional
@@ -151,6 +267,7 @@ def train(
     dtype : {"float32", "bfloat16"}
         bfloat16 means autocast; weights and optimiser stay in float32.
     device : {"cpu", "cuda", "auto"}
+        Where to compute.
     progress : callable, optional
         Called as progress(step, steps, loss).
 
@@ -165,6 +282,18 @@ def train(
         At the first loss that is not finite; the last checkpoint is kept.
     ValueError
         A checkpoint of another network or a damaged one.
+
+    Examples
+    --------
+    A fresh network says zero, so the first loss is the mean square of the target:
+
+    >>> from mri2pet.model import SpatialUNet
+    >>> from mri2pet.recipes import RegressionRecipe
+    >>> recipe = RegressionRecipe(SpatialUNet((16, 16, 16), (32, 32, 32), width=8))
+    >>> pairs = ArrayPairs(np.zeros((2, 32, 32, 32)), np.full((2, 16, 16, 16), 2.0))
+    >>> done = train(recipe, pairs, Budget(steps=1, batch_size=2), seed=0)
+    >>> done.history[0]["loss"]
+    4.0
     """
     from lightning_fabric import Fabric
 
@@ -257,13 +386,58 @@ def _step(fabric, game, calls, optimizers, pairs, budget, seed, step):
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:
-    """Generator of everything random in one step."""
+    """Generator of everything random in one step.
+
+    Parameters
+    ----------
+    seed, step : int
+        Seed of the training and number of the update, from 0; not negative.
+
+    Returns
+    -------
+    torch.Generator
+        On the CPU.
+
+    Examples
+    --------
+    A resumed run needs no saved state to draw what it would have drawn:
+
+    >>> once, again = (torch.rand(1, generator=step_generator(4, 17)) for _ in "ab")
+    >>> torch.equal(once, again)
+    True
+    """
     words = np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(words[0] >> np.uint64(1)))
 
 
 def batch_indices(n: int, batch_size: int, seed: int, step: int) -> np.ndarray:
-    """Samples of one step: a fresh permutation per epoch, no sample left out."""
+    """Samples of one step: a fresh permutation per epoch, no sample left out.
+
+    The released loop discards what does not fill an update at the end of an epoch; here
+    an update goes on into the next one.
+
+    Parameters
+    ----------
+    n : int
+        Number of samples there are.
+    batch_size : int
+        Samples of a step.
+    seed, step : int
+        Seed of the training and number of the update, from 0; not negative.
+
+    Returns
+    -------
+    ndarray, shape (batch_size,)
+        int64, in 0 .. n - 1.
+
+    Examples
+    --------
+    Three steps of 2 see each of 6 samples once:
+
+    >>> steps = [batch_indices(6, 2, seed=0, step=step) for step in range(3)]
+    >>> sorted(np.concatenate(steps).tolist())
+    [0, 1, 2, 3, 4, 5]
+    """
     places = np.arange(step * batch_size, (step + 1) * batch_size)
     chosen = np.empty(batch_size, dtype=np.int64)
     for epoch in np.unique(places // n):
