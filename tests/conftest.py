@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+# Doctests are looked for in every file, and files of one name cannot be told apart.
+collect_ignore_glob = ["*conftest.py"]
+
 TINY = """
 extends: smoke
 name: tiny
