@@ -17,7 +17,32 @@ from mri2pet.turns import Game
 
 
 class Average:
-    """Exponential moving average of weights, warmed up over the first steps."""
+    """Exponential moving average of weights, warmed up over the first steps.
+
+    The decay of step s is ``min(decay, (1 + s) / (10 + s))``: a random start is
+    forgotten soon.
+
+    Parameters
+    ----------
+    model : Module
+        Gives the first average.
+    decay : float
+        Share of the old average that stays at each step.
+
+    Examples
+    --------
+    A weight jumps from 0 to 1; at first the average follows at nine tenths:
+
+    >>> model = nn.Linear(1, 1, bias=False)
+    >>> model.load_state_dict({"weight": torch.zeros(1, 1)})
+    <All keys matched successfully>
+    >>> average = Average(model, decay=0.99)
+    >>> model.load_state_dict({"weight": torch.ones(1, 1)})
+    <All keys matched successfully>
+    >>> average.update(model, step=0)
+    >>> average.shadow["weight"]
+    tensor([[0.9000]])
+    """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -25,7 +50,15 @@ class Average:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """Move towards the model's weights; `step` counts from 0."""
+        """Move towards the model's weights.
+
+        Parameters
+        ----------
+        model : Module
+            Whose weights are averaged.
+        step : int
+            Number of the step, from 0.
+        """
         decay = min(self.decay, (1 + step) / (10 + step))
         for key, value in model.state_dict().items():
             if value.is_floating_point():
@@ -34,13 +67,49 @@ class Average:
                 self.shadow[key].copy_(value)
 
     def copy_to(self, model: nn.Module) -> None:
-        """Give the model the average."""
+        """Give a model the average.
+
+        Parameters
+        ----------
+        model : Module
+            Its weights are overwritten.
+        """
         model.load_state_dict(self.shadow)
 
 
 @dataclass
 class State:
-    """Everything that training carries from step to step."""
+    """Everything that training carries from step to step.
+
+    Attributes
+    ----------
+    players : dict of str to Module
+        The networks that learn, by name.
+    optimizers : dict of str to Optimizer
+        One for each player.
+    ema : Average, optional
+        Moving average of the network that makes images.
+    step : int
+        Steps done.
+    history : list of dict
+        One record a step, see `mri2pet.training.Trained`.
+
+    Examples
+    --------
+    A state that was saved goes on where it was:
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from mri2pet.recipes import RegressionRecipe
+    >>> from mri2pet.turns import Alone
+    >>> game = Alone(RegressionRecipe(nn.Linear(1, 1)))
+    >>> state, again = (State.begin(game, ema_decay=None) for _ in range(2))
+    >>> state.step = 3
+    >>> with TemporaryDirectory() as folder:
+    ...     state.save(Path(folder) / "state.pt")
+    ...     again.load(Path(folder) / "state.pt")
+    >>> again.step
+    3
+    """
 
     players: dict[str, nn.Module]
     optimizers: dict[str, torch.optim.Optimizer]
@@ -50,7 +119,19 @@ class State:
 
     @classmethod
     def begin(cls, game: Game, ema_decay: float | None) -> State:
-        """Return the state before the first step."""
+        """Return the state before the first step.
+
+        Parameters
+        ----------
+        game : Game
+            The method.
+        ema_decay : float or None
+            Decay of the moving average; None for none.
+
+        Returns
+        -------
+        State
+        """
         players = {
             name: player.to(memory_format=torch.channels_last_3d).train()
             for name, player in game.players().items()
@@ -68,7 +149,13 @@ class State:
         return cls(players, optimizers, ema)
 
     def save(self, path: Path) -> None:
-        """Write everything, whole or not at all."""
+        """Write everything, whole or not at all.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+        """
         content = {
             "step": self.step,
             "history": self.history,
@@ -89,7 +176,18 @@ class State:
         save_tensors(content, path)
 
     def load(self, path: Path) -> None:
-        """Read what `save` wrote; a file of another method is refused by name."""
+        """Read what `save` wrote.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+
+        Raises
+        ------
+        ValueError
+            No such file, a damaged one, or one of another method or network.
+        """
         content = load_tensors(path)
         wanted = {"step", "history", "players", "optimizers", "ema", "gradients"}
         if wanted - content.keys():

@@ -21,7 +21,39 @@ ACCUMULATIONS = ("correct", "released")
 
 
 class Recipe(Protocol):
-    """A method with one player: what it adds to the loop."""
+    """A method with one player: what it adds to the loop.
+
+    Attributes
+    ----------
+    network : Module
+        What is trained.
+
+    Examples
+    --------
+    One weight that learns to multiply by 2. Adam's first step has the length of the
+    learning rate, whatever the gradient:
+
+    >>> class Double:
+    ...     def __init__(self):
+    ...         self.network = nn.Linear(1, 1, bias=False)
+    ...         nn.init.zeros_(self.network.weight)
+    ...
+    ...     def forward_module(self):
+    ...         return self.network
+    ...
+    ...     def draw(self, n, generator):
+    ...         return {}
+    ...
+    ...     def losses(self, call, batch, draws):
+    ...         error = call(batch["mri"].flatten(1)) - batch["target"].flatten(1)
+    ...         return {"loss": error.square().mean()}
+    >>> from mri2pet.training import ArrayPairs, Budget, train
+    >>> one = torch.ones(1, 1, 1, 1).numpy()
+    >>> pairs = ArrayPairs(mri_NDHW=one, target_NDHW=2 * one)
+    >>> budget = Budget(steps=1, batch_size=1, learning_rate=0.1)
+    >>> round(train(Double(), pairs, budget, seed=0).network.weight.item(), 4)
+    0.1
+    """
 
     network: nn.Module
 
@@ -29,12 +61,40 @@ class Recipe(Protocol):
         """What is called in `losses`, around the network (for autocast and DDP)."""
 
     def draw(self, n: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Random numbers for n samples, drawn on the CPU for the whole batch."""
+        """Random numbers of one step, drawn on the CPU for the whole batch.
+
+        Parameters
+        ----------
+        n : int
+            Number of samples.
+        generator : torch.Generator
+            The step's own.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Any names, each with a leading axis of n; `losses` gets its rows.
+        """
 
     def losses(
         self, call: Call, batch: dict[str, Tensor], draws: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        """Scalars; the one called `loss` is minimised, the others are recorded."""
+        """Losses of one micro-batch.
+
+        Parameters
+        ----------
+        call : callable
+            The wrapped `forward_module`.
+        batch : dict of str to Tensor
+            What `Pairs.batch` gave for B samples.
+        draws : dict of str to Tensor
+            The rows of `draw` for these samples.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Scalars; the one called ``loss`` is minimised, all are recorded.
+        """
 
 
 @dataclass(frozen=True)
@@ -49,6 +109,12 @@ class Place:
         Micro-batch of the step, and how many it has.
     batch : int
         Whole micro-batches of this epoch that came before.
+
+    Examples
+    --------
+    >>> place = Place(step=3, part=7, parts=8, batch=31)
+    >>> place.part == place.parts - 1  # the last of its step
+    True
     """
 
     step: int
@@ -86,19 +152,61 @@ class Turn:
 
 
 class Game(Protocol):
-    """A method with several players."""
+    """A method with several players.
 
-    network: nn.Module  # the player that makes images: averaged, saved, sampled
-    betas: tuple[float, float]  # of Adam
+    Attributes
+    ----------
+    network : Module
+        The player that makes images: averaged, saved, sampled.
+    betas : tuple of float
+        Of Adam.
+
+    Examples
+    --------
+    A critic that learns from every micro-batch, a generator from the last of a step:
+
+    >>> def turns(place):
+    ...     critic = Turn("critic", clear_before=("critic",))
+    ...     generator = Turn("generator", clear_before=("generator",))
+    ...     return [critic, generator] if place.part == place.parts - 1 else [critic]
+    >>> [[turn.player for turn in turns(Place(0, part, 2, part))] for part in range(2)]
+    [['critic'], ['critic', 'generator']]
+    """
+
+    network: nn.Module
+    betas: tuple[float, float]
 
     def players(self) -> dict[str, nn.Module]:
         """Modules with weights of their own, by name."""
 
     def turns(self, place: Place) -> list[Turn]:
-        """What happens with one micro-batch, in order."""
+        """What happens with one micro-batch, in order.
+
+        Parameters
+        ----------
+        place : Place
+            Which micro-batch it is.
+
+        Returns
+        -------
+        list of Turn
+        """
 
     def draw(self, n: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Random numbers for n samples, drawn on the CPU for the whole batch."""
+        """Random numbers of one step, drawn on the CPU for the whole batch.
+
+        Parameters
+        ----------
+        n : int
+            Number of samples.
+        generator : torch.Generator
+            The step's own.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Any names, each with a leading axis of n; `losses` gets its rows.
+        """
 
     def losses(
         self,
@@ -107,7 +215,22 @@ class Game(Protocol):
         draws: dict[str, Tensor],
         player: str,
     ) -> dict[str, Tensor]:
-        """Scalars of one player's turn; the one called `loss` is minimised."""
+        """Losses of one player's turn.
+
+        Parameters
+        ----------
+        calls : mapping of str to callable
+            The wrapped players, by name.
+        batch, draws : dict of str to Tensor
+            As in `Recipe.losses`.
+        player : str
+            Whose turn it is.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Scalars; the one called ``loss`` is minimised, all are recorded.
+        """
 
 
 class Alone:
@@ -116,8 +239,16 @@ class Alone:
     Parameters
     ----------
     recipe : Recipe
+        The method.
     accumulation : {"correct", "released"}
         See `accumulated`.
+
+    Examples
+    --------
+    >>> from mri2pet.recipes import RegressionRecipe
+    >>> game = Alone(RegressionRecipe(nn.Linear(1, 1)))
+    >>> [turn.player for turn in game.turns(Place(0, 0, 1, 0))]
+    ['network']
     """
 
     betas = (0.9, 0.999)
@@ -131,11 +262,38 @@ class Alone:
         return {"network": self.recipe.forward_module()}
 
     def turns(self, place: Place) -> list[Turn]:
-        """One turn for each micro-batch, one update at the last."""
+        """One turn for each micro-batch, one update at the last.
+
+        Parameters
+        ----------
+        place : Place
+            Which micro-batch it is.
+
+        Returns
+        -------
+        list of Turn
+            One.
+
+        Raises
+        ------
+        ValueError
+            An unknown ``accumulation``.
+        """
         return [accumulated("network", place, self.accumulation)]
 
     def losses(self, calls, batch, draws, player):
-        """Return the recipe's terms."""
+        """Return the recipe's terms.
+
+        Parameters
+        ----------
+        calls, batch, draws, player
+            As in `Game.losses`.
+
+        Returns
+        -------
+        dict of str to Tensor
+            As from `Recipe.losses`.
+        """
         return self.recipe.losses(calls[player], batch, draws)
 
 
@@ -145,10 +303,21 @@ def accumulated(player: str, place: Place, accumulation: str = "correct") -> Tur
     Parameters
     ----------
     player : str
+        Its name.
     place : Place
+        Which micro-batch it is.
     accumulation : {"correct", "released"}
         Released pre-training resets the gradient at every micro-batch, so only the
         last one reaches the update, scaled by 1 / parts (audit, section 5).
+
+    Returns
+    -------
+    Turn
+
+    Raises
+    ------
+    ValueError
+        An unknown ``accumulation``.
 
     Examples
     --------

@@ -31,6 +31,8 @@ MODULES = (
     "vgg",
     "synthesis",
     "training",
+    "turns",
+    "state",
     "recipes",
     "memory",
     "checkpoint",
