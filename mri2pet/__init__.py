@@ -1,8 +1,7 @@
 """MRI2PET: 3-D diffusion from T1-weighted MRI to amyloid PET, with its controls.
 
-The slim core is `model`, `denoiser`, `blocks`, `attention`, `schedule`, `samplers`,
-`loss`, `style` and `synthesis`. It needs torch, numpy and pydantic only and imports
-nothing of the rest. Its main names are available here and are imported at first use.
+The slim core is `CORE`. It needs torch, numpy and pydantic only and imports nothing of
+the rest. Its main names are available here and are imported at first use.
 
 Examples
 --------
@@ -15,6 +14,19 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 
+# Modules of the slim core, in the order of reading.
+CORE = (
+    "model",
+    "denoiser",
+    "blocks",
+    "attention",
+    "schedule",
+    "samplers",
+    "loss",
+    "style",
+    "vgg",
+    "synthesis",
+)
 _HOME = {
     "PublishedUNet": "model",
     "SpatialUNet": "model",

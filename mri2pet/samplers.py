@@ -247,8 +247,9 @@ def _ddim_step(guess: _Guess, abar_next: float, eta: float) -> tuple[Tensor, flo
 def _dpmpp_step(
     x: Tensor, guess: _Guess, abar_next: float, before: _Guess | None
 ) -> tuple[Tensor, float]:
-    """Integrate x0 over the half log-SNR with the last two guesses (eq. 5.4).
+    """Integrate x0 over the half log-SNR with the last two guesses.
 
+    Algorithm 2 (2M) of Lu et al. (2022), for a network that predicts x0.
     The first and the last step are of first order, which is DDIM.
     """
     if abar_next == 1.0:

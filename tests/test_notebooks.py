@@ -13,20 +13,11 @@ import nbformat
 import pytest
 import yaml
 
+import mri2pet
 from mri2pet import exercises, paths
 from mri2pet.report.book import shown_names
 from mri2pet.report.chapters import chapter_names
 
-CORE = (
-    "model",
-    "blocks",
-    "attention",
-    "schedule",
-    "samplers",
-    "loss",
-    "style",
-    "synthesis",
-)
 PACKAGE = Path(exercises.__file__).parents[1]
 
 # Decimals that prose may state: choices and definitions, not results.
@@ -149,7 +140,7 @@ def test_code_is_short_and_quiet(chapter):
 @cache
 def _core_names() -> frozenset[str]:
     names = set()
-    for module in CORE:
+    for module in mri2pet.CORE:
         tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
         names |= {
             node.name

@@ -11,19 +11,10 @@ import inspect
 import re
 from pathlib import Path
 
+from mri2pet import CORE
 from mri2pet.report.notebook import reference_label
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_CORE = (
-    "model",
-    "blocks",
-    "attention",
-    "schedule",
-    "samplers",
-    "loss",
-    "style",
-    "synthesis",
-)
 GROUPS = {
     "core": ("The slim core", "Networks, schedule, losses, style, synthesis."),
     "running": ("Training and running", "Profiles, training, stages, commands."),
@@ -95,7 +86,7 @@ def _modules() -> list[Path]:
 
     def order(path: Path) -> tuple[int, str]:
         name = path.stem if path.parent == _PACKAGE else ""
-        rank = _CORE.index(name) if name in _CORE else len(_CORE)
+        rank = CORE.index(name) if name in CORE else len(CORE)
         return rank, _module_name(path)
 
     found = [p for p in _PACKAGE.rglob("*.py") if public(p) and has_content(p)]
@@ -105,7 +96,7 @@ def _modules() -> list[Path]:
 def _group(path: Path) -> str:
     first = path.relative_to(_PACKAGE).parts[0]
     if path.parent == _PACKAGE:
-        return "core" if path.stem in (*_CORE, "__init__") else "running"
+        return "core" if path.stem in (*CORE, "__init__") else "running"
     folders = {
         "cohort": "cohort",
         "evaluation": "evaluation",
@@ -185,10 +176,19 @@ def docstring_markdown(text: str) -> str:
         elif title in _LISTS:
             parts.append(f"**{title}**\n\n{_entries(lines)}")
         elif title == "Examples":
-            parts.append(f"**{title}**\n\n```python\n{body}\n```")
+            parts.append(f"**{title}**\n\n{_examples(body)}")
         else:
             parts.append(f"**{_escape(title)}**\n\n{_escape(body)}")
     return "\n\n".join(part for part in parts if part)
+
+
+def _examples(body: str) -> str:
+    """Code in fences, and the words between as words."""
+    blocks = []
+    for block in re.split(r"\n\s*\n", body):
+        code = block.lstrip().startswith(">>>")
+        blocks.append(f"```python\n{block}\n```" if code else _escape(block))
+    return "\n\n".join(blocks)
 
 
 def _sections(text: str) -> list[tuple[str, list[str]]]:
