@@ -22,9 +22,10 @@ def ours(
 ) -> dict[str, float]:
     """Seconds per sample of `mri2pet.training.train` with a full recipe."""
     from mri2pet.model import PublishedUNet, SpatialUNet
+    from mri2pet.pairs import ArrayPairs
     from mri2pet.recipes import DiffusionRecipe
     from mri2pet.schedule import NoiseSchedule
-    from mri2pet.training import ArrayPairs, Budget, train
+    from mri2pet.training import Budget, train
 
     pet_shape, mri_shape, batch = grids
     torch.manual_seed(0)

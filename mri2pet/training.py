@@ -17,13 +17,14 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mri2pet.memory import keep_freed_memory
+from mri2pet.pairs import Pairs, batch_indices, step_generator
 from mri2pet.state import State
 from mri2pet.turns import Alone, Game, Place, Recipe
 
@@ -38,95 +39,6 @@ class TrainingDivergedError(ValueError):
     >>> issubclass(TrainingDivergedError, ValueError)
     True
     """
-
-
-class Pairs(Protocol):
-    """Data of a recipe: a length and batches, from memory or from anywhere.
-
-    Examples
-    --------
-    >>> class Numbers:
-    ...     def __len__(self):
-    ...         return 10
-    ...
-    ...     def batch(self, indices):
-    ...         return {"x": torch.from_numpy(indices)}
-    >>> pairs: Pairs = Numbers()
-    >>> pairs.batch(batch_indices(len(pairs), 10, seed=0, step=0))["x"].sum()
-    tensor(45)
-    """
-
-    def __len__(self) -> int:
-        """Number of samples."""
-
-    def batch(self, indices: np.ndarray) -> dict[str, Tensor]:
-        """Tensors of these samples.
-
-        Parameters
-        ----------
-        indices : ndarray, shape (B,)
-            Numbers of the samples, int64.
-
-        Returns
-        -------
-        dict of str to Tensor
-            Each with a leading axis of B.
-        """
-
-
-@dataclass
-class ArrayPairs:
-    """MRI and target volumes held in memory.
-
-    Parameters
-    ----------
-    mri_NDHW : ndarray, shape (N, D, H, W)
-        Condition, in [0, 1].
-    target_NDHW : ndarray, shape (N, d, h, w)
-        What the network learns to make, in network units.
-
-    Raises
-    ------
-    ValueError
-        No volumes, or more of one than of the other.
-
-    Examples
-    --------
-    >>> pairs = ArrayPairs(np.zeros((5, 4, 6, 6)), np.zeros((5, 2, 3, 3)))
-    >>> {k: tuple(v.shape) for k, v in pairs.batch(np.array([0, 4])).items()}
-    {'mri': (2, 1, 4, 6, 6), 'target': (2, 1, 2, 3, 3)}
-    """
-
-    mri_NDHW: np.ndarray
-    target_NDHW: np.ndarray
-
-    def __post_init__(self) -> None:
-        if len(self.mri_NDHW) != len(self.target_NDHW) or len(self.mri_NDHW) == 0:
-            raise ValueError(
-                f"{len(self.mri_NDHW)} MRIs and {len(self.target_NDHW)} targets: "
-                "expected as many of one as of the other, and at least one"
-            )
-
-    def __len__(self) -> int:
-        return len(self.mri_NDHW)
-
-    def batch(self, indices: np.ndarray) -> dict[str, Tensor]:
-        """Tensors of these pairs, with a channel axis.
-
-        Parameters
-        ----------
-        indices : ndarray, shape (B,)
-            Numbers of the pairs.
-
-        Returns
-        -------
-        dict of str to Tensor
-            ``mri`` (B, 1, D, H, W) and ``target`` (B, 1, d, h, w), float32.
-        """
-        return {
-            "mri": torch.from_numpy(self.mri_NDHW[indices]).float()[:, None],
-            "target": torch.from_numpy(self.target_NDHW[indices]).float()[:, None],
-        }
 
 
 @dataclass(frozen=True)
@@ -288,6 +200,7 @@ def train(
     A fresh network says zero, so the first loss is the mean square of the target:
 
     >>> from mri2pet.model import SpatialUNet
+    >>> from mri2pet.pairs import ArrayPairs
     >>> from mri2pet.recipes import RegressionRecipe
     >>> recipe = RegressionRecipe(SpatialUNet((16, 16, 16), (32, 32, 32), width=8))
     >>> pairs = ArrayPairs(np.zeros((2, 32, 32, 32)), np.full((2, 16, 16, 16), 2.0))
@@ -383,68 +296,6 @@ def _step(fabric, game, calls, optimizers, pairs, budget, seed, step):
             )
         )
     return means
-
-
-def step_generator(seed: int, step: int) -> torch.Generator:
-    """Generator of everything random in one step.
-
-    Parameters
-    ----------
-    seed, step : int
-        Seed of the training and number of the update, from 0; not negative.
-
-    Returns
-    -------
-    torch.Generator
-        On the CPU.
-
-    Examples
-    --------
-    A resumed run needs no saved state to draw what it would have drawn:
-
-    >>> once, again = (torch.rand(1, generator=step_generator(4, 17)) for _ in "ab")
-    >>> torch.equal(once, again)
-    True
-    """
-    words = np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(words[0] >> np.uint64(1)))
-
-
-def batch_indices(n: int, batch_size: int, seed: int, step: int) -> np.ndarray:
-    """Samples of one step: a fresh permutation per epoch, no sample left out.
-
-    The released loop discards what does not fill an update at the end of an epoch; here
-    an update goes on into the next one.
-
-    Parameters
-    ----------
-    n : int
-        Number of samples there are.
-    batch_size : int
-        Samples of a step.
-    seed, step : int
-        Seed of the training and number of the update, from 0; not negative.
-
-    Returns
-    -------
-    ndarray, shape (batch_size,)
-        int64, in 0 .. n - 1.
-
-    Examples
-    --------
-    Three steps of 2 see each of 6 samples once:
-
-    >>> steps = [batch_indices(6, 2, seed=0, step=step) for step in range(3)]
-    >>> sorted(np.concatenate(steps).tolist())
-    [0, 1, 2, 3, 4, 5]
-    """
-    places = np.arange(step * batch_size, (step + 1) * batch_size)
-    chosen = np.empty(batch_size, dtype=np.int64)
-    for epoch in np.unique(places // n):
-        order = np.random.default_rng([seed, 1, int(epoch)]).permutation(n)
-        inside = places // n == epoch
-        chosen[inside] = order[places[inside] % n]
-    return chosen
 
 
 def _processes() -> dict[str, Any]:

@@ -41,7 +41,8 @@ ALLOWED = {
 ROOM_OF_FILE = {
     **dict.fromkeys(mri2pet.CORE, "core"),
     **dict.fromkeys(
-        ["training", "turns", "state", "recipes", "checkpoint", "memory"], "training"
+        ["training", "turns", "pairs", "state", "recipes", "checkpoint", "memory"],
+        "training",
     ),
     **dict.fromkeys(
         ["artifacts", "config", "engine", "paths", "provenance"], "machinery"

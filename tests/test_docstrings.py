@@ -30,6 +30,7 @@ MODULES = (
     "style",
     "vgg",
     "synthesis",
+    "pairs",
     "training",
     "turns",
     "state",

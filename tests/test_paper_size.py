@@ -19,7 +19,8 @@ from mri2pet.model import PublishedUNet
 from mri2pet.recipes import DiffusionRecipe
 from mri2pet.schedule import NoiseSchedule
 from mri2pet.synthesis import PetScale, synthesize
-from mri2pet.training import ArrayPairs, Budget, train
+from mri2pet.pairs import ArrayPairs
+from mri2pet.training import Budget, train
 
 GRIDS = {"grid_pet": (32, 128, 128), "grid_mri": (64, 144, 144)}
 rows = plan(unpaired=0, labelled=0, train=1, val=0, test=0, seed=4)

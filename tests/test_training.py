@@ -9,16 +9,10 @@ from torch import nn
 
 from mri2pet.checkpoint import load_tensors, save_tensors
 from mri2pet.model import SpatialUNet
+from mri2pet.pairs import ArrayPairs, batch_indices, step_generator
 from mri2pet.recipes import DiffusionRecipe, RegressionRecipe
 from mri2pet.schedule import NoiseSchedule
-from mri2pet.training import (
-    ArrayPairs,
-    Budget,
-    TrainingDivergedError,
-    batch_indices,
-    step_generator,
-    train,
-)
+from mri2pet.training import Budget, TrainingDivergedError, train
 
 PET, MRI = (16, 16, 16), (32, 32, 32)
 

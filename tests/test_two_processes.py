@@ -14,7 +14,8 @@ import torch
 from mri2pet.model import SpatialUNet
 from mri2pet.recipes import DiffusionRecipe
 from mri2pet.schedule import NoiseSchedule
-from mri2pet.training import ArrayPairs, Budget, train
+from mri2pet.pairs import ArrayPairs
+from mri2pet.training import Budget, train
 
 torch.set_num_threads(1)
 torch.manual_seed(0)

@@ -9,12 +9,13 @@ from torch import nn
 
 from mri2pet.cohort.scaling import scaled_mri
 from mri2pet.config import PRETRAINING, WITH_LAPLACIAN, Design
+from mri2pet.pairs import ArrayPairs
 from mri2pet.recipes import DiffusionRecipe, RegressionRecipe
 from mri2pet.schedule import NoiseSchedule
 from mri2pet.stages.cohort import cohort, cohort_stage
 from mri2pet.stages.learned import Learned, fit_pet_scale, learn
 from mri2pet.stages.style import styled, styled_stage, unpaired_ids
-from mri2pet.training import ArrayPairs, Budget
+from mri2pet.training import Budget
 
 if TYPE_CHECKING:
     from mri2pet.run import Run

@@ -18,9 +18,10 @@ from mri2pet.artifacts import Stage, write_text
 from mri2pet.checkpoint import load_tensors, load_weights, save_tensors
 from mri2pet.config import Design
 from mri2pet.model import PublishedUNet, SpatialUNet
+from mri2pet.pairs import ArrayPairs
 from mri2pet.stages.cohort import cohort
 from mri2pet.synthesis import PetScale
-from mri2pet.training import ArrayPairs, Budget, train
+from mri2pet.training import Budget, train
 from mri2pet.turns import Game, Recipe
 
 if TYPE_CHECKING:
