@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,9 @@ def write_speed_page(folder: Path, results: Path | None = None) -> None:
                         bbox_inches="tight", metadata={"Software": None})  # fmt: skip
             plt.close(fig)
             lines += _figure_lines(path.stem, chosen)
-        parts.append("\n".join(lines + _bar_lines(path.stem, table)))
+        lines += _bar_lines(path.stem, table)
+        lines += _variant_lines(path.stem, table) + _scaling_lines(path.stem, table)
+        parts.append("\n".join(lines))
     for name, lines_of in (
         ("quality", _quality_lines),
         ("equivalence", _equivalence_lines),
@@ -138,6 +141,65 @@ def _bar_lines(name: str, table: pd.DataFrame) -> list[str]:
             found = f"{row.value:.3g} {row.unit}"
         verdict = "yes" if str(row.holds) == "True" else "**no**"
         lines.append(f"| {row.case} | {found} | {row.bar} | {verdict} |")
+    return [*lines, "~~~"]
+
+
+def _variant_lines(name: str, table: pd.DataFrame) -> list[str]:
+    """Where the time of a step goes, and what else was tried."""
+    rows = table[table["benchmark"] == "variants"]
+    if rows.empty:
+        return []
+    is_share = rows["case"].str.startswith("share of ")
+    shares = rows[is_share].sort_values("value", ascending=False)
+    spent = ", ".join(
+        f"{case.removeprefix('share of ')} {100 * value:.0f} %"
+        for case, value in zip(shares["case"], shares["value"], strict=True)
+    )
+    lines = [
+        "",
+        "### What else was tried",
+        "",
+        f"Where the processor's time of a step goes: {spent}. Each line below changes "
+        "one thing. Rows marked *bound* leave a part out: no faster version of that "
+        "part can save more. A wider or coarser network is another network, and would "
+        "have to be judged by its pictures too.",
+        "",
+        "~~~{table} One change at a time; in brackets the slowest and fastest round.",
+        f":name: variants-{name}",
+        "",
+        "| Change | ms a sample | times as fast | parameters |",
+        "| :--- | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {row.case} | {1000 * row.value:.1f} "
+        f"| {row.ratio:.2f} [{row.ratio_low:.2f}, {row.ratio_high:.2f}] "
+        f"| {row.parameters:,.0f} |"
+        for row in rows[~is_share].itertuples()
+    ]
+    return [*lines, "~~~"]
+
+
+def _scaling_lines(name: str, table: pd.DataFrame) -> list[str]:
+    """Time of a sample by batch, grid and processes."""
+    rows = table[table["benchmark"] == "scaling"]
+    if rows.empty:
+        return []
+    lines = [
+        "",
+        "### Batch, grid and processes",
+        "",
+        "~~~{table} A training step per sample of the tutorial's network.",
+        f":name: scaling-{name}",
+        "",
+        "| Varied | PET grid | batch | ms a sample | µs a 1,000 voxels |",
+        "| :--- | :--- | ---: | ---: | ---: |",
+    ]
+    for row in rows.itertuples():
+        voxels = prod(int(n) for n in row.grid.split("x"))
+        lines.append(
+            f"| {row.case.split(', 16x')[0]} | {row.grid} | {row.batch:.0f} "
+            f"| {1000 * row.value:.1f} | {1e9 * row.value / voxels:.0f} |"
+        )
     return [*lines, "~~~"]
 
 

@@ -44,3 +44,26 @@ def test_committed_measurements_can_be_read():
     for path in results_dir().glob("*-cores.csv"):
         table = pd.read_csv(path)
         assert {"benchmark", "case", "value", "bar", "holds", "cpu"} <= set(table)
+
+
+def test_variants_and_scaling_have_tables(tmp_path):
+    results, folder = tmp_path / "results", tmp_path / "page"
+    results.mkdir()
+    folder.mkdir()
+    compared = {"ratio_low": 0.8, "ratio_high": 1.4, "parameters": 1154052}
+    rows = [
+        _line("share of convolution", 0.4) | {"benchmark": "variants"},
+        _line("share of SiLU", 0.1) | {"benchmark": "variants"},
+        _line("torch.compile", 0.02, ratio=1.25, **compared)
+        | {"benchmark": "variants"},
+        _line("batch, 16x48x48, b4, bfloat16", 0.036, batch=4.0)
+        | {"benchmark": "scaling"},
+    ]
+    pd.DataFrame(rows).assign(bar=None).to_csv(
+        results / "a-cpu-2-cores.csv", index=False
+    )
+    write_speed_page(folder, results)
+    page = (folder / "speed.md").read_text()
+    assert "convolution 40 %, SiLU 10 %" in page
+    assert "| torch.compile | 20.0 | 1.25 [0.80, 1.40] | 1,154,052 |" in page
+    assert "| batch | 16x48x48 | 4 | 36.0 | 977 |" in page
