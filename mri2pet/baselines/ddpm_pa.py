@@ -169,7 +169,7 @@ class DdpmPaRecipe:
         x_t_BCDHW, t_B, mri_BCDHW, output = heard
         real_BCDHW = batch["target"]
         target_BCDHW = self._x0(x_t_BCDHW, t_B, output)
-        if not self.shared_draws:
+        if not self.shared_draws:  # the same MRI, another step and noise
             t_B = draws["source_t"].to(t_B.device)
             noise = noise_like(real_BCDHW, draws["source_noise_seed"])
             x_t_BCDHW = self.schedule.q_sample(real_BCDHW, t_B, noise)

@@ -16,6 +16,7 @@ import pandas as pd
 
 from mri2pet.cohort.regions import REGIONS
 from mri2pet.evaluation.checks import check_volumes
+from mri2pet.evaluation.expectation import mean_over_subjects
 from mri2pet.evaluation.frechet import frechet_floor, frechet_replicates
 from mri2pet.evaluation.inference import (
     Estimate,
@@ -171,14 +172,13 @@ def score_every_subject(
     if subjects is not None and subjects < len(train):
         train = train[np.linspace(0, len(train) - 1, subjects).astype(int)]
     band_real, band_train = (high_band(v).astype(np.float64) for v in (real, train))
-    lines = []
-    for i, scan in enumerate(real):
-        pairs = [
-            _image_scores(scan, other, inside[i], band_real[i], band)
-            for other, band in zip(train, band_train, strict=True)
-        ]
-        lines.append(pd.DataFrame(pairs).mean())
-    frame = pd.DataFrame(lines)
+    frame = mean_over_subjects(
+        lambda i, j: _image_scores(
+            real[i], train[j], inside[i], band_real[i], band_train[j]
+        ),
+        len(real),
+        range(len(train)),
+    )
     frame.index = pd.Index(list(scan_ids), name="scan_id")
     frame.insert(0, "participant_id", list(patients))
     return frame

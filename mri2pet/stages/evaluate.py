@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
+from mri2pet.baselines.controls import first_scans
 from mri2pet.config import CONTROLS, PRETRAINING
 from mri2pet.evaluation.frechet import RandomFeatures
 from mri2pet.evaluation.published import beside_table1
@@ -140,7 +140,7 @@ def _score(
             scores[key] = score_scans(real, pets, brain, regions, ids, patients)
             features[key] = embed(pets)
             samples[key] = made.samples.shape[1] if variant else 1
-    everyone = _first_scans(people.loc[train_ids])
+    everyone = first_scans(list(people.loc[train_ids]))
     scores["random_subject", "", "every_subject"] = score_every_subject(
         real, train[everyone], brain, ids, patients, subjects=16
     )
@@ -169,7 +169,3 @@ def _positive(store, ids, scores) -> pd.Series:
         return store.truth["status"].loc[ids].astype(bool)
     real = scores["mean_template", "", ""]["suvr_real_composite"]
     return real > POSITIVE_SUVR
-
-
-def _first_scans(participants: pd.Series) -> np.ndarray:
-    return np.unique(participants.to_numpy(), return_index=True)[1]
