@@ -26,6 +26,7 @@ CORE = (
     "style",
     "vgg",
     "synthesis",
+    "checks",
 )
 _HOME = {
     "PublishedUNet": "model",

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .checks import one_of, whole
+
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 ORDERS = ("released", "reordered")
 # Numbers of K held at once: a few MB, so that they stay in a processor's cache.
@@ -44,7 +46,7 @@ class LinearAttention(nn.Module):
     Raises
     ------
     ValueError
-        An unknown ``order``.
+        An unknown ``order``, or any other ``dims``.
 
     Examples
     --------
@@ -66,10 +68,10 @@ class LinearAttention(nn.Module):
         order: str = "released",
     ) -> None:
         super().__init__()
-        if order not in ORDERS:
-            raise ValueError(f"order must be one of {', '.join(ORDERS)}; got {order!r}")
-        self.heads, self.order = heads, order
-        inner = heads * head_dim
+        one_of("order", order, ORDERS)
+        one_of("dims", dims, CONV)
+        self.heads, self.order = whole("heads", heads, 1), order
+        inner = heads * whole("head_dim", head_dim, 1)
         self.to_qkv = CONV[dims](channels, 3 * inner, 1, bias=False)
         self.to_out = CONV[dims](inner, channels, 1)
 
@@ -199,7 +201,7 @@ class SelfAttention(nn.Module):
 
     def __init__(self, channels: int, *, heads: int = 4) -> None:
         super().__init__()
-        if channels % heads:
+        if channels % whole("heads", heads, 1):
             raise ValueError(f"{channels} channels do not split into {heads} heads")
         self.heads = heads
         self.norm = nn.GroupNorm(1, channels)

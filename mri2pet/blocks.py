@@ -10,6 +10,7 @@ N voxels, D H W depth, height, width; a 2-D block has no D axis.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import CONV
+from .checks import number, one_of, whole, wholes
 
 LINEAR_MODE = {2: "bilinear", 3: "trilinear"}
 MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
@@ -46,8 +48,7 @@ def conv_nd(dims: int, *args, **kwargs) -> nn.Module:
     >>> conv_nd(3, 1, 8, 1)
     Conv3d(1, 8, kernel_size=(1, 1, 1), stride=(1, 1, 1))
     """
-    if dims not in CONV:
-        raise ValueError(f"dims must be 2 or 3; got {dims!r}")
+    one_of("dims", dims, CONV)
     return CONV[dims](*args, **kwargs)
 
 
@@ -74,15 +75,18 @@ def time_code(t_B: Tensor, size: int = 256, period: float = 1000.0) -> Tensor:
     Raises
     ------
     ValueError
-        An odd ``size``.
+        An odd ``size``, a ``period`` that is not positive, or another shape.
 
     Examples
     --------
     >>> time_code(torch.tensor([0]), size=4)
     tensor([[0., 0., 1., 1.]])
     """
-    if size % 2:
+    if whole("size", size, 2) % 2:
         raise ValueError(f"size of the time code must be even; got {size}")
+    if t_B.ndim != 1:
+        raise ValueError(f"t_B must have shape (B,); got {tuple(t_B.shape)}")
+    number("period", period, 0, inside=True)
     i = torch.arange(size // 2, device=t_B.device, dtype=torch.float32)
     angle = t_B[:, None].float() * period ** (-2 * i / size)
     return torch.cat([angle.sin(), angle.cos()], dim=1)
@@ -189,11 +193,11 @@ class Down(nn.Module):
         self, in_channels: int, out_channels: int, embed_dim: int, *, dims: int = 3
     ) -> None:
         super().__init__()
-        self.pool = MAX_POOL[dims]
         self.convs = nn.Sequential(
             DoubleConv(in_channels, in_channels, residual=True, dims=dims),
             DoubleConv(in_channels, out_channels, dims=dims),
         )
+        self.pool = MAX_POOL[dims]
         self.embed = _Embed(embed_dim, out_channels)
 
     def forward(self, x: Tensor, e_BE: Tensor) -> Tensor:
@@ -230,11 +234,11 @@ class Up(nn.Module):
         self, in_channels: int, out_channels: int, embed_dim: int, *, dims: int = 3
     ) -> None:
         super().__init__()
-        self.mode = LINEAR_MODE[dims]
         self.convs = nn.Sequential(
             DoubleConv(in_channels, in_channels, residual=True, dims=dims),
             DoubleConv(in_channels, out_channels, in_channels // 2, dims=dims),
         )
+        self.mode = LINEAR_MODE[dims]
         self.embed = _Embed(embed_dim, out_channels)
 
     def forward(self, x: Tensor, skip: Tensor, e_BE: Tensor) -> Tensor:
@@ -278,7 +282,7 @@ class MRIEncoder(nn.Module):
 
     def __init__(self, mri_shape: Sequence[int], embed_dim: int = 256) -> None:
         super().__init__()
-        mri_shape = tuple(mri_shape)
+        mri_shape = wholes("mri_shape", mri_shape, 1)
         dims = len(mri_shape)
         if min(mri_shape) < 16:
             raise ValueError(
@@ -287,11 +291,11 @@ class MRIEncoder(nn.Module):
         voxels = 1
         for n in mri_shape:
             voxels *= n // 16
-        self.pool = MAX_POOL[dims]
         self.convs = nn.ModuleList(
             conv_nd(dims, a, b, 3, padding=1)
             for a, b in zip(self.CHANNELS[:-1], self.CHANNELS[1:], strict=True)
         )
+        self.pool = MAX_POOL[dims]
         self.linears = nn.Sequential(
             nn.Linear(self.CHANNELS[-1] * voxels, embed_dim),
             nn.ReLU(),
@@ -333,6 +337,7 @@ def space_to_depth(x: Tensor, factors: Sequence[int]) -> Tensor:
     >>> space_to_depth(torch.zeros(1, 1, 4, 6, 6), (1, 2, 2)).shape
     torch.Size([1, 4, 4, 3, 3])
     """
+    factors = wholes("factors", factors, 1)
     grid, dims = x.shape[2:], len(factors)
     if len(grid) != dims or any(n % f for n, f in zip(grid, factors, strict=True)):
         raise ValueError(f"grid {tuple(grid)} is not divisible by {tuple(factors)}")
@@ -358,13 +363,24 @@ def depth_to_space(x: Tensor, factors: Sequence[int]) -> Tensor:
     Tensor
         Shape (B, C, ...), each axis longer by its factor.
 
+    Raises
+    ------
+    ValueError
+        Channels or axes that do not fit the factors.
+
     Examples
     --------
     >>> x = torch.arange(16.0).view(1, 1, 4, 4)
     >>> torch.equal(depth_to_space(space_to_depth(x, (2, 2)), (2, 2)), x)
     True
     """
+    factors = wholes("factors", factors, 1)
     dims = len(factors)
+    if x.ndim != dims + 2 or x.shape[1] % math.prod(factors):
+        raise ValueError(
+            f"x must have shape (B, C * {math.prod(factors)}, ...) with {dims} spatial "
+            f"axes for factors {factors}; got {tuple(x.shape)}"
+        )
     x = x.unflatten(1, (-1, *factors))
     order = [0, 1]
     for axis in range(dims):
@@ -395,6 +411,11 @@ class ResBlock(nn.Module):
     dims : int
         2 or 3.
 
+    Raises
+    ------
+    ValueError
+        No convolution, or any other ``dims``.
+
     Examples
     --------
     >>> x = torch.ones(1, 8, 4, 4)
@@ -406,6 +427,7 @@ class ResBlock(nn.Module):
         self, channels: int, embed_dim: int, *, convs: int = 2, dims: int = 3
     ) -> None:
         super().__init__()
+        convs = whole("convs", convs, 1)
         self.norms = nn.ModuleList(nn.GroupNorm(1, channels) for _ in range(convs))
         self.convs = nn.ModuleList(
             conv_nd(dims, channels, channels, 3, padding=1) for _ in range(convs)

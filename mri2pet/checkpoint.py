@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mri2pet.checks import finite, read_tensors
+
 
 def save_tensors(content: dict[str, Any], path: Path) -> None:
     """`torch.save` under a temporary name, then rename.
@@ -30,6 +32,7 @@ def save_tensors(content: dict[str, Any], path: Path) -> None:
     ...     [path.name for path in Path(folder, "run").iterdir()]
     ['state.pt']
     """
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
     torch.save(content, temporary)
@@ -63,16 +66,7 @@ def load_tensors(path: Path) -> dict[str, Any]:
     ...     load_tensors(path)
     {'step': 3, 'weight': tensor([1., 1.])}
     """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ValueError(f"checkpoint {path}: there is no such file") from None
-    except Exception as error:  # noqa: BLE001 - any failure means: not usable
-        reason = " ".join(str(error).split())[:120]
-        raise ValueError(
-            f"checkpoint {path}: damaged or not plain tensors ({reason}); "
-            "delete it to train again"
-        ) from None
+    return read_tensors(path, f"checkpoint {path}", "delete it to train again")
 
 
 def load_weights(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
@@ -90,7 +84,7 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor], path: Path) -> No
     Raises
     ------
     ValueError
-        Weights of another network.
+        Weights of another network, or with values that are not finite.
 
     Examples
     --------
@@ -101,8 +95,11 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor], path: Path) -> No
     """
     try:
         model.load_state_dict(weights)
-    except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines()[1:3]]
+    except (RuntimeError, TypeError) as error:
+        lines = [line.strip() for line in str(error).splitlines()]
+        reason = "; ".join(lines[1:3] or lines)[:160]
         raise ValueError(
-            f"checkpoint {path}: made for another network ({'; '.join(lines)[:160]})"
+            f"checkpoint {path}: made for another network ({reason})"
         ) from None
+    for name, value in weights.items():
+        finite(f"checkpoint {path}: {name}", value)

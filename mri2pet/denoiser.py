@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from .checks import as_weights, described, floating, holds_integers
+
 
 class Denoiser(nn.Module):
     """A network called as ``model(x_t, t_B, model.encode(mri))``.
@@ -17,6 +19,8 @@ class Denoiser(nn.Module):
     ----------
     pet_shape, mri_shape : tuple of int
         Grids of the PET and of the MRI, set by the network.
+    cond_shape : tuple of int, optional
+        Shape of one item's condition, set by the network; None: any.
     activation_checkpointing : bool
         While training, forget what lies inside a block and compute it again for the
         gradient (Chen et al., 2016). Less memory for about a third more time; the
@@ -42,6 +46,7 @@ class Denoiser(nn.Module):
 
     pet_shape: tuple[int, ...]
     mri_shape: tuple[int, ...]
+    cond_shape: tuple[int, ...] | None = None
     activation_checkpointing: bool = False
 
     def through(self, block: nn.Module, *inputs: Tensor) -> Tensor:
@@ -96,7 +101,7 @@ class Denoiser(nn.Module):
         Traceback (most recent call last):
         ValueError: mri must have shape (batch, 1) + (8, 8); got (1, 8, 8)
         """
-        _check("mri", mri, self.mri_shape)
+        self._check("mri", mri, self.mri_shape)
 
     def check_noisy(self, x: Tensor, t_B: Tensor, cond: Tensor) -> None:
         """Refuse a noisy PET, steps and a condition that do not fit together.
@@ -108,7 +113,7 @@ class Denoiser(nn.Module):
         t_B : Tensor
             Should hold integers, shape (B,).
         cond : Tensor
-            Should have B items.
+            Should have B items of ``cond_shape``.
 
         Raises
         ------
@@ -125,22 +130,31 @@ class Denoiser(nn.Module):
         Traceback (most recent call last):
         ValueError: x holds 2 items and cond 1: batches must agree
         """
-        _check("x", x, self.pet_shape)
-        if tuple(t_B.shape) != (x.shape[0],) or t_B.is_floating_point():
+        self._check("x", x, self.pet_shape)
+        if not holds_integers(t_B) or tuple(t_B.shape) != (x.shape[0],):
             raise ValueError(
-                f"t_B must be integers of shape ({x.shape[0]},); "
-                f"got {t_B.dtype} of shape {tuple(t_B.shape)}"
+                f"t_B must be integers of shape ({x.shape[0]},); got {described(t_B)}"
             )
-        if cond.shape[0] != x.shape[0]:
+        # On a GPU this would wait for it; the schedule has looked at the range.
+        if t_B.is_cpu and (t_B < 0).any():
+            raise ValueError(f"t_B must not be negative; got {int(t_B.min())}")
+        floating("cond", cond)
+        batch, *shape = cond.shape or (0,)
+        if batch != x.shape[0]:
             raise ValueError(
-                f"x holds {x.shape[0]} items and cond {cond.shape[0]}: "
-                "batches must agree"
+                f"x holds {x.shape[0]} items and cond {batch}: batches must agree"
+            )
+        if self.cond_shape is not None and tuple(shape) != self.cond_shape:
+            raise ValueError(
+                f"cond must be encode(mri), of shape (batch,) + {self.cond_shape}; "
+                f"got {tuple(cond.shape)}"
             )
 
-
-def _check(name: str, x: Tensor, grid: tuple[int, ...]) -> None:
-    shape = tuple(x.shape)
-    if len(shape) != len(grid) + 2 or shape[1] != 1 or shape[2:] != grid:
-        raise ValueError(f"{name} must have shape (batch, 1) + {grid}; got {shape}")
-    if not x.is_floating_point():
-        raise ValueError(f"{name} must be floating point; got {x.dtype}")
+    def _check(self, name: str, x: Tensor, grid: tuple[int, ...]) -> None:
+        floating(name, x)
+        shape = tuple(x.shape)
+        if len(shape) != len(grid) + 2 or shape[1] != 1 or shape[2:] != grid:
+            raise ValueError(f"{name} must have shape (batch, 1) + {grid}; got {shape}")
+        weight = next(self.parameters(), None)
+        if weight is not None:
+            as_weights(name, x, weight)

@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .schedule import PREDICTIONS, NoiseSchedule, one_of
+from .checks import finite, floating, number, one_of, same_shape, whole
+from .schedule import PREDICTIONS, NoiseSchedule, beside
 
 WEIGHTINGS = ("x0", "alpha_bar", "eps")
 IMAGE_LOSSES = ("pyramid", "mse")
@@ -25,7 +26,8 @@ IMAGE_LOSSES = ("pyramid", "mse")
 
 def _slices(x: Tensor) -> Tensor:
     """Flatten everything between batch and plane: (B, D, H, W)."""
-    if x.ndim < 4:
+    floating("a volume", x)
+    if x.ndim < 4 or x.numel() == 0:
         raise ValueError(
             "a volume needs shape (B, D, H, W) or (B, 1, D, H, W); "
             f"got {tuple(x.shape)}"
@@ -63,6 +65,7 @@ def laplacian_pyramid(x_BDHW: Tensor, levels: int = 5) -> list[Tensor]:
     [(1, 2, 48, 48), (1, 2, 24, 24), (1, 2, 12, 12)]
     """
     x = _slices(x_BDHW)
+    levels = whole("levels", levels)
     if levels < 1 or min(x.shape[-2:]) >> (levels - 1) < 2:
         raise ValueError(
             f"levels={levels} does not fit an in-plane size of {tuple(x.shape[-2:])}"
@@ -76,6 +79,13 @@ def laplacian_pyramid(x_BDHW: Tensor, levels: int = 5) -> list[Tensor]:
         bands.append(x - smooth)
         x = pooled
     return bands
+
+
+def _finite_on_cpu(**targets: Tensor) -> None:
+    """Refuse NaN in a target; on a GPU it would wait, and the loss is NaN anyway."""
+    for name, x in targets.items():
+        if x.is_cpu:
+            finite(name, x)
 
 
 def _pyramid_energy(error: Tensor, levels: int) -> Tensor:
@@ -119,11 +129,8 @@ def laplacian_loss(
     >>> laplacian_loss(x0, x0 + checkers).item()
     1.0
     """
-    if x0_BDHW.shape != x0_hat_BDHW.shape:
-        raise ValueError(
-            "volumes must have the same shape; "
-            f"got {tuple(x0_BDHW.shape)} and {tuple(x0_hat_BDHW.shape)}"
-        )
+    same_shape("x0_hat", x0_hat_BDHW, "x0", x0_BDHW)
+    _finite_on_cpu(x0=x0_BDHW)
     one_of("reduction", reduction, ("batch", "none"))
     loss_B = _pyramid_energy(x0_BDHW - x0_hat_BDHW, levels)
     return loss_B.mean() if reduction == "batch" else loss_B
@@ -289,8 +296,8 @@ def diffusion_loss(
     Raises
     ------
     ValueError
-        Shapes that differ or do not fit the levels, a negative ``laplacian``, or an
-        unknown choice.
+        Shapes that differ or do not fit the levels, a negative ``laplacian``, an
+        unknown choice, or, on the CPU, targets that are not finite.
 
     Examples
     --------
@@ -304,12 +311,9 @@ def diffusion_loss(
     >>> print(f"{terms.denoise:.3f} {terms.laplacian:.3f} {terms.total:.3f}")
     0.010 0.208 0.062
     """
-    if output.shape != x0.shape:
-        raise ValueError(
-            f"output has shape {tuple(output.shape)}, x0 {tuple(x0.shape)}"
-        )
-    if laplacian < 0:
-        raise ValueError(f"laplacian must not be negative; got {laplacian}")
+    same_shape("output", output, "x0", x0)
+    _finite_on_cpu(x0=x0, noise=noise)
+    laplacian = number("laplacian", laplacian, 0)
     one_of("image_loss", image_loss, IMAGE_LOSSES)
     error = output.to(x0.dtype) - schedule.target(prediction, x0, t_B, noise)
     denoise = error.square().mean()
@@ -321,7 +325,7 @@ def diffusion_loss(
         energy_B = _pyramid_energy(error, levels)
     else:
         energy_B = error.square().flatten(1).mean(1)
-    term = (factor_B.to(energy_B) * energy_B).mean()
+    term = (beside(factor_B, energy_B) * energy_B).mean()
     return LossTerms(denoise + laplacian * term, denoise.detach(), term.detach())
 
 
@@ -371,7 +375,8 @@ def paper_x0_formula(
     tensor([1.0000])
     """
     one_of("reading", reading, ("alpha", "alpha_bar"))
-    t_B = schedule.check_t(t_B)
+    same_shape("noise", noise, "x_t", x_t)
+    t_B = schedule.check_steps(x_t, t_B)
     table = schedule.alphas if reading == "alpha" else schedule.alphas_cumprod
     a = table[t_B.cpu()].to(x_t).view(-1, *(1,) * (x_t.ndim - 1))
     return x_t / a.sqrt() - (1 - a).sqrt() / a * noise

@@ -29,6 +29,7 @@ from .blocks import (
     space_to_depth,
     time_code,
 )
+from .checks import one_of, whole, wholes
 from .denoiser import Denoiser
 
 CONDITIONINGS = ("spatial", "global")
@@ -79,7 +80,8 @@ class PublishedUNet(Denoiser):
         attention: str = "released",
     ) -> None:
         super().__init__()
-        self.pet_shape, self.mri_shape = tuple(pet_shape), tuple(mri_shape)
+        self.pet_shape = wholes("pet_shape", pet_shape, 1)
+        self.mri_shape = wholes("mri_shape", mri_shape, 1)
         if len(self.pet_shape) != 3 or any(n < 16 or n % 16 for n in self.pet_shape):
             raise ValueError(
                 "pet_shape needs three axes, multiples of 16 (four poolings); "
@@ -87,6 +89,7 @@ class PublishedUNet(Denoiser):
             )
         if len(self.mri_shape) != 3:
             raise ValueError(f"mri_shape needs three axes; got {self.mri_shape}")
+        self.cond_shape = (self.EMBED,)
         self.mri_encoder = MRIEncoder(self.mri_shape, self.EMBED)
         widths = (8, 16, 32, 64, 128)
         self.inc = DoubleConv(1, 8)
@@ -232,25 +235,19 @@ class SpatialUNet(Denoiser):
         attention: bool = True,
     ) -> None:
         super().__init__()
-        self.pet_shape, self.mri_shape = tuple(pet_shape), tuple(mri_shape)
+        self.pet_shape = wholes("pet_shape", pet_shape, 1)
+        self.mri_shape = wholes("mri_shape", mri_shape, 1)
         dims = self.dims = len(self.pet_shape)
         if dims not in (2, 3) or len(self.mri_shape) != dims:
             raise ValueError(
                 "pet_shape and mri_shape need two or three axes, as many as each "
                 f"other; got {self.pet_shape} and {self.mri_shape}"
             )
-        if conditioning not in CONDITIONINGS:
-            raise ValueError(
-                f"conditioning must be one of {', '.join(CONDITIONINGS)}; "
-                f"got {conditioning!r}"
-            )
-        if width < 8 or width % 8:
+        one_of("conditioning", conditioning, CONDITIONINGS)
+        if whole("width", width, 8) % 8:
             raise ValueError(f"width must be a multiple of 8; got {width}")
-        if patch < 1 or not channel_mults or min(channel_mults) < 1:
-            raise ValueError(
-                "patch and channel_mults must be positive; "
-                f"got {patch} and {tuple(channel_mults)}"
-            )
+        patch = whole("patch", patch, 1)
+        channel_mults = wholes("channel_mults", channel_mults, 1)
         self.factors = (patch,) * dims if dims == 2 else (1, patch, patch)
         halvings = 2 ** (len(channel_mults) - 1)
         for n, f in zip(self.pet_shape, self.factors, strict=True):
@@ -267,8 +264,11 @@ class SpatialUNet(Denoiser):
         folded = patch**2
 
         if conditioning == "spatial":
+            folds = zip(self.pet_shape, self.factors, strict=True)
+            self.cond_shape = (width, *(n // f for n, f in folds))
             self.mri_stem = conv_nd(dims, folded * 2**dims, width, 1, bias=False)
         else:
+            self.cond_shape = (embed,)
             self.mri_encoder = MRIEncoder(self.mri_shape, 256)
             self.mri_to_embed = nn.Linear(256, embed)
         self.time = nn.Sequential(

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mri2pet.checks import finite, numbers, whole
+
 
 class Pairs(Protocol):
     """Data of a recipe: a length and batches, from memory or from anywhere.
@@ -64,7 +66,7 @@ class ArrayPairs:
     Raises
     ------
     ValueError
-        No volumes, or more of one than of the other.
+        No volumes, more of one than of the other, or values that are not finite.
 
     Examples
     --------
@@ -77,11 +79,21 @@ class ArrayPairs:
     target_NDHW: np.ndarray
 
     def __post_init__(self) -> None:
+        both = {"mri_NDHW": self.mri_NDHW, "target_NDHW": self.target_NDHW}
+        for name, values in both.items():
+            if not isinstance(values, np.ndarray) or numbers(name, values).ndim == 0:
+                raise ValueError(
+                    f"{name} must be an array of shape (N, ...); "
+                    f"got {type(values).__name__}"
+                )
         if len(self.mri_NDHW) != len(self.target_NDHW) or len(self.mri_NDHW) == 0:
             raise ValueError(
                 f"{len(self.mri_NDHW)} MRIs and {len(self.target_NDHW)} targets: "
                 "expected as many of one as of the other, and at least one"
             )
+        for name, values in both.items():
+            for i, volume in enumerate(values):
+                finite(f"{name}[{i}]", volume)
 
     def __len__(self) -> int:
         return len(self.mri_NDHW)
@@ -118,6 +130,11 @@ def step_generator(seed: int, step: int) -> torch.Generator:
     torch.Generator
         On the CPU.
 
+    Raises
+    ------
+    ValueError
+        A number that is negative or not whole.
+
     Examples
     --------
     A resumed run needs no saved state to draw what it would have drawn:
@@ -126,7 +143,8 @@ def step_generator(seed: int, step: int) -> torch.Generator:
     >>> torch.equal(once, again)
     True
     """
-    words = np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)
+    words = (whole("seed", seed), whole("step", step))
+    words = np.random.SeedSequence(words).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(words[0] >> np.uint64(1)))
 
 
@@ -150,6 +168,11 @@ def batch_indices(n: int, batch_size: int, seed: int, step: int) -> np.ndarray:
     ndarray, shape (batch_size,)
         int64, in 0 .. n - 1.
 
+    Raises
+    ------
+    ValueError
+        No samples, or a number that is negative or not whole.
+
     Examples
     --------
     Three steps of 2 see each of 6 samples once:
@@ -158,6 +181,8 @@ def batch_indices(n: int, batch_size: int, seed: int, step: int) -> np.ndarray:
     >>> sorted(np.concatenate(steps).tolist())
     [0, 1, 2, 3, 4, 5]
     """
+    n, batch_size = whole("n", n, 1), whole("batch_size", batch_size, 1)
+    seed, step = whole("seed", seed), whole("step", step)
     places = np.arange(step * batch_size, (step + 1) * batch_size)
     chosen = np.empty(batch_size, dtype=np.int64)
     for epoch in np.unique(places // n):

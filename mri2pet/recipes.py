@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mri2pet.checks import number
 from mri2pet.loss import diffusion_loss
 from mri2pet.schedule import NoiseSchedule
 
@@ -87,6 +88,11 @@ class DiffusionRecipe:
     flip : bool
         Mirror left and right, MRI and target together, with probability 1/2.
 
+    Raises
+    ------
+    ValueError
+        A ``condition_noise`` that is negative or not finite.
+
     Examples
     --------
     A fresh network says zero, so its error in x0 is the target itself:
@@ -110,6 +116,9 @@ class DiffusionRecipe:
     image_loss: str = "pyramid"
     condition_noise: float = 0.0
     flip: bool = False
+
+    def __post_init__(self) -> None:
+        number("condition_noise", self.condition_noise, 0)
 
     def forward_module(self) -> nn.Module:
         """The denoiser together with its MRI encoder."""
@@ -171,9 +180,9 @@ class DiffusionRecipe:
         if self.condition_noise:
             extra = noise_like(mri_BCDHW, draws["noise_seed"] + 1)
             mri_BCDHW = mri_BCDHW + self.condition_noise * extra
-        t_B = draws["t"].to(x0_BCDHW.device)
+        t_B = draws["t"]
         x_t = self.schedule.q_sample(x0_BCDHW, t_B, noise)
-        output = call(x_t, t_B, mri_BCDHW)
+        output = call(x_t, t_B.to(x_t.device), mri_BCDHW)
         terms = diffusion_loss(
             self.schedule,
             self.prediction,
@@ -314,7 +323,7 @@ def mirror(x_BCDHW: Tensor, flip_B: Tensor) -> Tensor:
     tensor([[1., 2.],
             [2., 1.]])
     """
-    where = flip_B.to(x_BCDHW.device)[:, None, None, None, None]
+    where = flip_B.to(x_BCDHW.device).view(-1, *(1,) * (x_BCDHW.ndim - 1))
     return torch.where(where, x_BCDHW.flip(-1), x_BCDHW)
 
 

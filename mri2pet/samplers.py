@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .schedule import PREDICTIONS, NoiseSchedule, one_of
+from .checks import finite, floating, number, one_of, wholes
+from .schedule import PREDICTIONS, NoiseSchedule
 
 SAMPLERS = ("ddpm", "ddim", "dpmpp_2m")
 VARIANCES = ("beta", "posterior")
@@ -56,7 +57,7 @@ def draw_noise(
     Raises
     ------
     ValueError
-        A list whose length is not the batch size.
+        A list whose length is not the batch size, or a shape or type of no noise.
 
     Examples
     --------
@@ -68,19 +69,19 @@ def draw_noise(
     >>> torch.equal(both[1:], draw_noise((1, 3), [stream(2)]))
     True
     """
+    shape = wholes("shape", shape, 1)
+    if not dtype.is_floating_point:
+        raise ValueError(f"dtype of noise must be floating point; got {dtype}")
     draw = dtype if dtype in (torch.float32, torch.float64) else torch.float32
     if isinstance(generator, torch.Generator):
         noise = torch.randn(
-            tuple(shape), generator=generator, dtype=draw, device=generator.device
+            shape, generator=generator, dtype=draw, device=generator.device
         )
     else:
-        if len(generator) != shape[0]:
-            raise ValueError(
-                f"need one generator per batch item, {shape[0]}; got {len(generator)}"
-            )
+        _check_generators(generator, shape[0])
         noise = torch.stack(
             [
-                torch.randn(tuple(shape[1:]), generator=g, dtype=draw, device=g.device)
+                torch.randn(shape[1:], generator=g, dtype=draw, device=g.device)
                 for g in generator
             ]
         )
@@ -149,8 +150,9 @@ def sample(
     Raises
     ------
     ValueError
-        An unknown choice, ``eta`` for another sampler than DDIM, bounds out of order, a
-        stochastic sampler without a generator, or more calls than trained steps.
+        An unknown choice, ``eta`` outside of [0, 1] or for another sampler than DDIM,
+        bounds out of order, a stochastic sampler without a generator, more calls than
+        trained steps, a start that is not finite, or an output of another shape.
 
     Examples
     --------
@@ -168,22 +170,28 @@ def sample(
     one_of("variance", variance, VARIANCES)
     end = ("index0" if sampler == "ddpm" else "x0") if end is None else end
     one_of("end", end, LEVELS)
-    if not eta >= 0 or (eta > 0 and sampler != "ddim"):
-        raise ValueError(
-            f"eta must not be negative, and is for ddim only; got {eta} for {sampler}"
-        )
-    if clip_x0 is not None and not clip_x0[0] < clip_x0[1]:
-        raise ValueError(f"clip_x0 must be (low, high) with low < high; got {clip_x0}")
+    eta = number("eta", eta, 0, 1)
+    if eta > 0 and sampler != "ddim":
+        raise ValueError(f"eta is for ddim only; got {eta} for {sampler}")
+    clip_x0 = _bounds(clip_x0)
     if generator is None and (sampler == "ddpm" or eta > 0):
         raise ValueError(f"sampler {sampler!r} with eta={eta} needs a generator")
+    floating("x_T", x_T)
+    if x_T.ndim == 0 or x_T.numel() == 0:
+        raise ValueError(f"x_T must have shape (B, ...); got {tuple(x_T.shape)}")
+    finite("x_T", x_T)
+    if not isinstance(generator, torch.Generator | None):
+        _check_generators(generator, x_T.shape[0])
 
     steps = schedule.timesteps(num_calls, first=schedule.num_train_timesteps - 1)
     levels = schedule.alphas_cumprod[steps].tolist()
     levels.append(1.0 if end == "x0" else schedule.alphas_cumprod[0].item())
     x, before = x_T, None
     for i, t in enumerate(steps.tolist()):
-        t_B = torch.full((x.shape[0],), t, dtype=torch.long, device=x.device)
-        output = denoise(x, t_B).to(x.dtype)
+        t_B = torch.full((x.shape[0],), t)
+        output = denoise(x, torch.full_like(t_B, t, device=x.device))
+        floating("output", output)
+        output = output.to(x.dtype)
         x0, eps = schedule.to_x0_noise(prediction, x, t_B, output)
         if clip_x0 is not None:
             x0 = x0.clamp(*clip_x0)
@@ -205,6 +213,33 @@ def sample(
         if callback is not None:
             callback(i, t, x, x0)
     return x
+
+
+def _check_generators(generators: Sequence[torch.Generator], count: int) -> None:
+    known = isinstance(generators, Sequence) and all(
+        isinstance(g, torch.Generator) for g in generators
+    )
+    if not known:
+        raise ValueError(
+            "generator must be a torch.Generator, or a list of one per batch item; "
+            f"got {generators!r}"
+        )
+    if len(generators) != count:
+        raise ValueError(
+            f"need one generator per batch item, {count}; got {len(generators)}"
+        )
+
+
+def _bounds(clip_x0: tuple[float, float] | None) -> tuple[float, float] | None:
+    if clip_x0 is None:
+        return None
+    try:
+        low, high = (float(v) for v in clip_x0)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not low < high:
+        raise ValueError(f"clip_x0 must be (low, high) with low < high; got {clip_x0}")
+    return low, high
 
 
 @dataclass(frozen=True)

@@ -10,39 +10,14 @@ suffix has any trailing shape; its first axis is the batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
+from .checks import holds_integers, number, one_of, same_shape, whole
+
 PREDICTIONS = ("eps", "x0", "v")
-
-
-def one_of(name: str, value: object, choices: Sequence[str]) -> None:
-    """Refuse a value that is not one of the choices.
-
-    Parameters
-    ----------
-    name : str
-        What the message calls the value.
-    value : object
-        What was given.
-    choices : sequence of str
-        What is allowed.
-
-    Raises
-    ------
-    ValueError
-        Naming the choices and the value.
-
-    Examples
-    --------
-    >>> one_of("sampler", "euler", ("ddpm", "ddim"))
-    Traceback (most recent call last):
-    ValueError: sampler must be one of ddpm, ddim; got 'euler'
-    """
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+# 1 / abar is a factor of the losses: it shall be finite in float32.
+LEAST_ABAR = torch.finfo(torch.float32).tiny
 
 
 class NoiseSchedule:
@@ -68,7 +43,8 @@ class NoiseSchedule:
     Raises
     ------
     ValueError
-        Fewer than two levels, or variances out of order or of (0, 1).
+        Fewer than two levels, variances out of order or of (0, 1), or ones so small or
+        large that abar no longer falls or leaves what float32 holds.
 
     Examples
     --------
@@ -83,21 +59,26 @@ class NoiseSchedule:
         beta_start: float = 0.0015,
         beta_end: float = 0.02,
     ) -> None:
-        if num_train_timesteps < 2:
+        self.num_train_timesteps = whole("num_train_timesteps", num_train_timesteps, 2)
+        beta_start = number("beta_start", beta_start, 0, 1, inside=True)
+        beta_end = number("beta_end", beta_end, 0, 1, inside=True)
+        if beta_start > beta_end:
             raise ValueError(
-                f"num_train_timesteps must be at least 2; got {num_train_timesteps}"
-            )
-        if not 0 < beta_start <= beta_end < 1:
-            raise ValueError(
-                "betas must satisfy 0 < beta_start <= beta_end < 1; "
+                "betas must satisfy beta_start <= beta_end; "
                 f"got {beta_start} and {beta_end}"
             )
-        self.num_train_timesteps = int(num_train_timesteps)
         self.betas = torch.linspace(
             beta_start, beta_end, self.num_train_timesteps, dtype=torch.float64
         )
         self.alphas = 1 - self.betas
         self.alphas_cumprod = torch.cumprod(self.alphas, dim=0)
+        first, last = self.alphas_cumprod[0].item(), self.alphas_cumprod[-1].item()
+        falls = bool((self.alphas_cumprod.diff() < 0).all())
+        if not (first < 1 and falls and last >= LEAST_ABAR):
+            raise ValueError(
+                f"abar must fall strictly, from below 1 to at least {LEAST_ABAR:.2g}; "
+                f"got {first:.6g} to {last:.2g} from {self}"
+            )
 
     def __repr__(self) -> str:
         return (
@@ -131,15 +112,51 @@ class NoiseSchedule:
         Traceback (most recent call last):
         ValueError: t must lie in 0..999; got 1000..1000
         """
-        t = torch.as_tensor(t)
-        if t.is_floating_point() or t.is_complex() or t.dtype == torch.bool:
+        try:
+            t = torch.as_tensor(t)
+        except (TypeError, ValueError, RuntimeError):
+            raise ValueError(f"t must hold integers; got {t!r}") from None
+        if not holds_integers(t):
             raise ValueError(f"t must hold integers; got dtype {t.dtype}")
-        if t.numel() and (int(t.min()) < 0 or int(t.max()) >= self.num_train_timesteps):
+        t = t.long()
+        if t.numel():
+            # Both at once: for steps on a GPU this waits for it, so the sampler and
+            # the training hand in theirs on the CPU.
+            low, high = torch.stack(torch.aminmax(t)).tolist()
+            if low < 0 or high >= self.num_train_timesteps:
+                raise ValueError(
+                    f"t must lie in 0..{self.num_train_timesteps - 1}; "
+                    f"got {low}..{high}"
+                )
+        return t
+
+    def check_steps(self, like: Tensor, t_B: Tensor) -> Tensor:
+        """Return ``t_B`` as an int64 tensor with one step per batch item, or refuse it.
+
+        Parameters
+        ----------
+        like : Tensor
+            Data of any shape, batch first.
+        t_B : Tensor
+            Integer steps.
+
+        Returns
+        -------
+        Tensor
+            int64, shape (B,), on the device of ``t_B``.
+
+        Raises
+        ------
+        ValueError
+            Another number of steps than of items, or what `check_t` refuses.
+        """
+        t_B = self.check_t(t_B)
+        if like.ndim == 0 or t_B.shape != like.shape[:1]:
             raise ValueError(
-                f"t must lie in 0..{self.num_train_timesteps - 1}; "
-                f"got {int(t.min())}..{int(t.max())}"
+                f"t_B must have shape {tuple(like.shape[:1])}, one step per batch "
+                f"item; got {tuple(t_B.shape)} for data of shape {tuple(like.shape)}"
             )
-        return t.long()
+        return t_B
 
     def abar(self, t: Tensor | int) -> Tensor:
         """Return abar at ``t``: float64, the shape and device of ``t``."""
@@ -148,16 +165,11 @@ class NoiseSchedule:
 
     def _signal_noise(self, like: Tensor, t_B: Tensor) -> tuple[Tensor, Tensor]:
         """Return sqrt(abar) and sqrt(1 - abar), shaped to broadcast over ``like``."""
-        t_B = torch.as_tensor(t_B)
-        if t_B.ndim != 1 or t_B.shape[0] != like.shape[0]:
-            raise ValueError(
-                f"t_B must have shape ({like.shape[0]},), one step per batch item; "
-                f"got {tuple(t_B.shape)}"
-            )
-        abar = self.abar(t_B).to(like.device)
+        t_B = self.check_steps(like, t_B)
+        abar = self.alphas_cumprod.to(t_B.device)[t_B]
         shape = (-1,) + (1,) * (like.ndim - 1)
-        signal = abar.sqrt().to(like.dtype).view(shape)
-        noise = (1 - abar).sqrt().to(like.dtype).view(shape)
+        signal = beside(abar.sqrt(), like).view(shape)
+        noise = beside((1 - abar).sqrt(), like).view(shape)
         return signal, noise
 
     def posterior_variance(self, t: Tensor | int) -> Tensor:
@@ -230,7 +242,7 @@ class NoiseSchedule:
         >>> NoiseSchedule().q_sample(torch.ones(2), t_B, torch.zeros(2))
         tensor([0.8846, 0.0045])
         """
-        _same_shape("noise", noise, x0)
+        same_shape("noise", noise, "x0", x0)
         a, s = self._signal_noise(x0, t_B)
         return a * x0 + s * noise
 
@@ -265,7 +277,7 @@ class NoiseSchedule:
         >>> schedule.predict_x0(torch.zeros(1), t_B, torch.tensor([0.01]))
         tensor([-2.2394])
         """
-        _same_shape("noise", noise, x_t)
+        same_shape("noise", noise, "x_t", x_t)
         a, s = self._signal_noise(x_t, t_B)
         return (x_t - s * noise) / a
 
@@ -295,7 +307,7 @@ class NoiseSchedule:
         >>> NoiseSchedule().predict_noise(x_t, torch.tensor([999]), x0)
         tensor([1.0000])
         """
-        _same_shape("x0", x0, x_t)
+        same_shape("x0", x0, "x_t", x_t)
         a, s = self._signal_noise(x_t, t_B)
         return (x_t - a * x0) / s
 
@@ -329,7 +341,7 @@ class NoiseSchedule:
         >>> NoiseSchedule().velocity(torch.ones(2), t_B, torch.full((2,), 3.0))
         tensor([ 2.9590, -0.9866])
         """
-        _same_shape("noise", noise, x0)
+        same_shape("noise", noise, "x0", x0)
         a, s = self._signal_noise(x0, t_B)
         return a * noise - s * x0
 
@@ -362,11 +374,11 @@ class NoiseSchedule:
         True
         """
         one_of("prediction", prediction, PREDICTIONS)
-        if prediction == "eps":
-            return noise
-        if prediction == "x0":
-            return x0
-        return self.velocity(x0, t_B, noise)
+        if prediction == "v":
+            return self.velocity(x0, t_B, noise)
+        same_shape("noise", noise, "x0", x0)
+        self.check_steps(x0, t_B)
+        return noise if prediction == "eps" else x0
 
     def to_x0_noise(
         self, prediction: str, x_t: Tensor, t_B: Tensor, output: Tensor
@@ -407,11 +419,11 @@ class NoiseSchedule:
         v 0.88 0.47
         """
         one_of("prediction", prediction, PREDICTIONS)
+        same_shape("output", output, "x_t", x_t)
         if prediction == "eps":
             return self.predict_x0(x_t, t_B, output), output
         if prediction == "x0":
             return output, self.predict_noise(x_t, t_B, output)
-        _same_shape("output", output, x_t)
         a, s = self._signal_noise(x_t, t_B)
         return a * x_t - s * output, s * x_t + a * output
 
@@ -445,9 +457,12 @@ class NoiseSchedule:
         >>> NoiseSchedule().timesteps(5).tolist()
         [999, 750, 500, 251, 1]
         """
-        self.check_t(torch.tensor([first, last]))
-        if first < last:
-            raise ValueError(f"first must not lie below last; got {first} and {last}")
+        num_calls, first = whole("num_calls", num_calls), whole("first", first)
+        if not whole("last", last) <= first < self.num_train_timesteps:
+            raise ValueError(
+                "first and last must satisfy 0 <= last <= first <= "
+                f"{self.num_train_timesteps - 1}; got {first} and {last}"
+            )
         available = first - last + 1
         if not 1 <= num_calls <= available:
             raise ValueError(
@@ -459,8 +474,26 @@ class NoiseSchedule:
         return torch.floor(even + 0.5).long()
 
 
-def _same_shape(name: str, value: Tensor, like: Tensor) -> None:
-    if value.shape != like.shape:
-        raise ValueError(
-            f"{name} must have shape {tuple(like.shape)}; got {tuple(value.shape)}"
-        )
+def beside(values_B: Tensor, like: Tensor) -> Tensor:
+    """Bring coefficients to the type and device of the data, without waiting for a GPU.
+
+    Parameters
+    ----------
+    values_B : Tensor
+        One per batch item, float64.
+    like : Tensor
+        The data.
+
+    Returns
+    -------
+    Tensor
+        Shape (B,).
+
+    Examples
+    --------
+    >>> beside(torch.tensor([0.5], dtype=torch.float64), torch.ones(1, 2)).dtype
+    torch.float32
+    """
+    # A copy from ordinary memory has read it when it returns.
+    waits = values_B.device.type != "cpu"
+    return values_B.to(like.device, like.dtype, non_blocking=not waits)

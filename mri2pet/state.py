@@ -201,10 +201,21 @@ class State:
             )
         for name, player in self.players.items():
             load_weights(player, content["players"][name], path)
-            self.optimizers[name].load_state_dict(content["optimizers"][name])
+            try:
+                self.optimizers[name].load_state_dict(content["optimizers"][name])
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise ValueError(
+                    f"checkpoint {path}: the optimiser's state is of another "
+                    f"network ({error})"
+                ) from None
             kept = content["gradients"].get(name, {})
             for key, p in player.named_parameters():
                 p.grad = kept.get(key)
         if self.ema is not None:
+            if content["ema"].keys() != self.ema.shadow.keys():
+                raise ValueError(
+                    f"checkpoint {path}: lacks the moving average that ema_decay "
+                    f"{self.ema.decay} continues; delete it to train again"
+                )
             self.ema.shadow = content["ema"]
         self.step, self.history = content["step"], content["history"]

@@ -25,12 +25,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .checks import HALF, finite, floating, number, one_of, unit_range, whole
 from .vgg import CONTENT_LAYER, LAYERS, VGG19Features
 
 CONTENT_WEIGHT = 1.0
 PUBLISHED_STYLE_WEIGHT = 1000.0
 # A volume's Gram loss is about D^2 smaller than a slice's: 1e5 * 16^2 at 16 slices.
 STYLE_WEIGHT = {"slice": 1e5, "volume": 2.5e7}
+LEARNING_RATE = {"adam": 0.02, "lbfgs": 1.0}
 MOVED = 1e-3
 
 
@@ -52,6 +54,11 @@ def gram_matrix_slice(f_SCHW: Tensor) -> Tensor:
     Tensor
         Shape (S, C, C), divided by C H W.
 
+    Raises
+    ------
+    ValueError
+        Another number of axes, or none of floating-point numbers.
+
     Examples
     --------
     Two channels of opposite sign:
@@ -61,6 +68,7 @@ def gram_matrix_slice(f_SCHW: Tensor) -> Tensor:
     tensor([[[ 0.5000, -0.5000],
              [-0.5000,  0.5000]]])
     """
+    _check_maps(f_SCHW)
     f = f_SCHW.flatten(2)
     return f @ f.transpose(1, 2) / f[0].numel()
 
@@ -81,13 +89,27 @@ def gram_matrix_volume(f_SCHW: Tensor) -> Tensor:
     Tensor
         Shape (S C, S C), divided by S C H W.
 
+    Raises
+    ------
+    ValueError
+        As `gram_matrix_slice`.
+
     Examples
     --------
     >>> gram_matrix_volume(torch.ones(3, 2, 4, 4)).shape
     torch.Size([6, 6])
     """
+    _check_maps(f_SCHW)
     f = f_SCHW.flatten(0, 1).flatten(1)
     return f @ f.T / f.numel()
+
+
+def _check_maps(f_SCHW: Tensor) -> None:
+    floating("maps", f_SCHW)
+    if f_SCHW.ndim != 4 or f_SCHW.numel() == 0:
+        raise ValueError(
+            f"maps must have shape (S, C, H, W); got {tuple(f_SCHW.shape)}"
+        )
 
 
 class _GramDistance(torch.autograd.Function):
@@ -129,7 +151,7 @@ class StyleTarget:
     Raises
     ------
     ValueError
-        An unknown ``gram``.
+        An unknown ``gram``, or no volumes in [0, 1].
 
     Examples
     --------
@@ -146,15 +168,17 @@ class StyleTarget:
     """
 
     def __init__(self, features: VGG19Features, style_BDHW: Tensor, gram: str) -> None:
-        if gram not in STYLE_WEIGHT:
-            raise ValueError(f"gram must be 'slice' or 'volume'; got {gram!r}")
+        _check_volumes("style", style_BDHW)
+        one_of("gram", gram, STYLE_WEIGHT)
         self.features, self.gram = features, gram
-        self.depth = style_BDHW.shape[1]
+        self.count, self.depth = style_BDHW.shape[:2]
+        self.shapes: dict[int, tuple[int, ...]] = {}
         self.rows: dict[int, Tensor] = {}
         self.fixed: dict[int, Tensor] = {}
         with torch.no_grad():
             maps, _ = features.gram_maps(style_BDHW.flatten(0, 1))
             for i, f in maps.items():
+                self.shapes[i] = tuple(f.shape[1:])
                 t = self._matrix(f)
                 small = t.shape[-2] <= t.shape[-1]
                 self.rows[i] = t[..., :0] if small else t
@@ -164,6 +188,20 @@ class StyleTarget:
         """Rows of the Gram matrix: (B, D, C, P) per slice or (B, D C, P) per volume."""
         f = f_SCHW.flatten(2).unflatten(0, (-1, self.depth))
         return f if self.gram == "slice" else f.flatten(1, 2)
+
+    def _check(self, layer: int, f_SCHW: Tensor) -> None:
+        """Refuse the maps of content on another grid than the style image's."""
+        count, rest = divmod(f_SCHW.shape[0], self.depth)
+        if (
+            tuple(f_SCHW.shape[1:]) != self.shapes.get(layer)
+            or rest
+            or self.count not in (1, count)
+        ):
+            raise ValueError(
+                f"layer {layer}: maps of shape {tuple(f_SCHW.shape)} do not fit the "
+                f"style image: {self.count} x {self.depth} slices of "
+                f"{self.shapes.get(layer)}"
+            )
 
     def loss(self, maps: dict[int, Tensor]) -> Tensor:
         """Style loss per volume: sum over layers of the MSE of Gram matrices.
@@ -177,9 +215,16 @@ class StyleTarget:
         -------
         Tensor
             float64, shape (B,), without its weight.
+
+        Raises
+        ------
+        ValueError
+            Maps of volumes on another grid than the style image's, or of another
+            number of them.
         """
         total = 0.0
         for i, f in maps.items():
+            self._check(i, f)
             a = self._matrix(f)
             distance = _GramDistance.apply(a, self.rows[i], self.fixed[i])
             rows, pixels = a.shape[-2] // f.shape[1] * LAYERS[i][1], a.shape[-1]
@@ -294,21 +339,19 @@ def style_transfer(
             f"style must have shape {tuple(content_BDHW.shape)}, or one volume of it; "
             f"got {tuple(style_BDHW.shape)}"
         )
-    if gram not in STYLE_WEIGHT:
-        raise ValueError(f"gram must be 'slice' or 'volume'; got {gram!r}")
-    if optimizer not in ("adam", "lbfgs"):
-        raise ValueError(f"optimizer must be 'adam' or 'lbfgs'; got {optimizer!r}")
-    if steps < 1 or batch_size < 1:
-        raise ValueError(
-            f"steps and batch_size must be at least 1; got {steps} and {batch_size}"
-        )
+    one_of("gram", gram, STYLE_WEIGHT)
+    one_of("optimizer", optimizer, LEARNING_RATE)
+    one_of("autocast", autocast, HALF)
+    steps, batch_size = whole("steps", steps, 1), whole("batch_size", batch_size, 1)
+    style_weight = STYLE_WEIGHT[gram] if style_weight is None else style_weight
     weights = (
-        content_weight,
-        STYLE_WEIGHT[gram] if style_weight is None else style_weight,
+        number("content_weight", content_weight, 0),
+        number("style_weight", style_weight, 0),
     )
     # One L-BFGS state for several volumes would couple them; Adam is per pixel.
     size = 1 if optimizer == "lbfgs" else batch_size
-    lr = {"adam": 0.02, "lbfgs": 1.0}[optimizer] if lr is None else lr
+    lr = LEARNING_RATE[optimizer] if lr is None else lr
+    lr = number("lr", lr, 0, inside=True)
     shared = style_BDHW.shape[0] == 1 and count > 1
     target = StyleTarget(features, style_BDHW, gram) if shared else None
     styled, report = [], []
@@ -324,11 +367,10 @@ def style_transfer(
 
 
 def _check_volumes(name: str, x: Tensor) -> None:
-    if x.ndim != 4 or x.shape[0] == 0 or min(x.shape[2:]) < 4:
+    floating(name, x)
+    if x.ndim != 4 or x.numel() == 0:
         raise ValueError(f"{name} must have shape (B, D, H, W); got {tuple(x.shape)}")
-    low, high = x.min().item(), x.max().item()
-    if not (low >= 0 and high <= 1):
-        raise ValueError(f"{name} must lie in [0, 1]; got {low:g} to {high:g}")
+    unit_range(name, x)
 
 
 def _transfer(
@@ -341,6 +383,7 @@ def _transfer(
     lr: float,
     autocast: torch.dtype | None,
 ) -> tuple[Tensor, list[dict[str, float | bool]]]:
+    content = content.detach()
     with torch.no_grad():
         wanted = features(content.flatten(0, 1))[CONTENT_LAYER]
     x = content.clone().requires_grad_()
@@ -412,11 +455,21 @@ def histogram_match(content: Tensor, reference: Tensor) -> Tensor:
     Tensor
         The shape and dtype of ``content``.
 
+    Raises
+    ------
+    ValueError
+        No floating-point numbers, values that are not finite, an empty reference.
+
     Examples
     --------
     >>> histogram_match(torch.tensor([3.0, 1.0, 2.0]), torch.tensor([10.0, 20.0, 30.0]))
     tensor([30., 10., 20.])
     """
+    for name, values in (("content", content), ("reference", reference)):
+        floating(name, values)
+        finite(name, values)
+    if reference.numel() == 0:
+        raise ValueError(f"reference is empty: {tuple(reference.shape)}")
     _, inverse, counts = torch.unique(content, return_inverse=True, return_counts=True)
     ends = counts.cumsum(0)
     middle = (ends - (counts + 1) / 2).double() / max(content.numel() - 1, 1)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .checks import HALF, finite, number, numbers, one_of, unit_range, whole, wholes
 from .samplers import draw_noise, sample
 from .schedule import NoiseSchedule
 
@@ -47,10 +48,8 @@ class PetScale:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if not np.isfinite(self.shift):
-            raise ValueError(f"shift must be finite; got {self.shift}")
-        if not (np.isfinite(self.scale) and self.scale > 0):
-            raise ValueError(f"scale must be positive and finite; got {self.scale}")
+        number("shift", self.shift)
+        number("scale", self.scale, 0, inside=True)
 
     @classmethod
     def fit(cls, suvr: np.ndarray | Tensor) -> PetScale:
@@ -74,9 +73,16 @@ class PetScale:
         --------
         >>> PetScale.fit(np.ones(8))
         Traceback (most recent call last):
-        ValueError: scale must be positive and finite; got 0.0
+        ValueError: scale must be a number in (0, inf); got 0.0
         """
-        suvr = np.asarray(suvr)
+        if isinstance(suvr, Tensor):
+            # NumPy knows no bfloat16, no gradients and no GPU.
+            wide = torch.promote_types(suvr.dtype, torch.float32)
+            suvr = suvr.detach().to("cpu", wide).numpy()
+        suvr = numbers("suvr", suvr)
+        finite("suvr", suvr)
+        if suvr.size == 0:
+            raise ValueError(f"suvr is empty: {suvr.shape}")
         return cls(
             float(suvr.mean(dtype=np.float64)), float(suvr.std(dtype=np.float64))
         )
@@ -180,9 +186,8 @@ def sample_generator(seed: int, person: int, number: int) -> torch.Generator:
     >>> torch.equal(first, again), torch.equal(first, second)
     (True, False)
     """
-    if min(seed, person, number) < 0:
-        raise ValueError(f"seeds must not be negative; got {(seed, person, number)}")
-    state = np.random.SeedSequence([seed, person, number]).generate_state(1, np.uint64)
+    words = wholes("(seed, person, number)", (seed, person, number))
+    state = np.random.SeedSequence(words).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0]) >> 1)
 
 
@@ -240,8 +245,9 @@ def synthesize(
     Raises
     ------
     ValueError
-        MRIs of another shape, empty or not finite, one seed too many or too few, or
-        ``num_samples`` or ``batch_size`` below 1; and what `sample` refuses.
+        MRIs of another shape, empty, not finite or not in [0, 1], one seed too many or
+        too few, ``num_samples`` or ``batch_size`` below 1, or an unknown ``autocast``;
+        and what `sample` refuses.
 
     Examples
     --------
@@ -261,24 +267,26 @@ def synthesize(
     >>> result.samples_NKDHW.shape, result.mean_NDHW.unique()
     (torch.Size([1, 2, 8, 8, 8]), tensor([1.2500]))
     """
+    if not isinstance(mri_BCDHW, Tensor):
+        mri_BCDHW = numbers("mri", mri_BCDHW)
     mri = torch.as_tensor(mri_BCDHW, dtype=torch.float32)
     if mri.ndim == len(model.mri_shape) + 1:
         mri = mri.unsqueeze(1)
-    if mri.ndim != len(model.mri_shape) + 2 or mri.shape[0] == 0:
+    if tuple(mri.shape[1:]) != (1, *model.mri_shape) or mri.shape[0] == 0:
         raise ValueError(
             f"mri needs shape (N, 1) + {tuple(model.mri_shape)} with N > 0; "
             f"got {tuple(mri.shape)}"
         )
-    if not torch.isfinite(mri).all():
-        raise ValueError("mri holds NaN or infinite values")
+    unit_range("mri", mri)
     people = mri.shape[0]
+    person_seeds = wholes("person_seeds", person_seeds)
     if len(person_seeds) != people:
         raise ValueError(
             f"need one person seed per MRI, {people}; got {len(person_seeds)}"
         )
-    for name, value in (("num_samples", num_samples), ("batch_size", batch_size)):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1; got {value}")
+    num_samples = whole("num_samples", num_samples, 1)
+    batch_size = whole("batch_size", batch_size, 1)
+    one_of("autocast", autocast, HALF)
 
     device = next(model.parameters()).device
     grid = (1, *model.pet_shape)
@@ -294,9 +302,7 @@ def synthesize(
     try:
         for start in range(0, len(jobs), batch_size):
             batch = jobs[start : start + batch_size]
-            generators = [
-                sample_generator(seed, int(person_seeds[n]), k) for n, k in batch
-            ]
+            generators = [sample_generator(seed, person_seeds[n], k) for n, k in batch]
             who = sorted({n for n, _ in batch})
             row = torch.tensor([who.index(n) for n, _ in batch], device=device)
             with context:

@@ -23,10 +23,15 @@ import numpy as np
 import torch
 from torch import nn
 
+from mri2pet.checks import number, one_of, whole
 from mri2pet.memory import keep_freed_memory
 from mri2pet.pairs import Pairs, batch_indices, step_generator
 from mri2pet.state import State
-from mri2pet.turns import Alone, Game, Place, Recipe
+from mri2pet.turns import ACCUMULATIONS, Alone, Game, Place, Recipe
+
+RATE_SCHEDULES = ("cosine", "constant")
+PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed"}
+DEVICES = ("cpu", "cuda", "auto")
 
 
 class TrainingDivergedError(ValueError):
@@ -72,7 +77,8 @@ class Budget:
     Raises
     ------
     ValueError
-        A batch that does not split into the micro-batches.
+        A number or name that means nothing, or a batch that does not split into the
+        micro-batches.
 
     Examples
     --------
@@ -93,6 +99,15 @@ class Budget:
     checkpoint_every: int = 100
 
     def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulation_steps", "checkpoint_every"):
+            whole(name, getattr(self, name), 1)
+        whole("warmup_steps", self.warmup_steps)
+        number("learning_rate", self.learning_rate, 0)
+        number("clip_norm", self.clip_norm, 0, inside=True)
+        if self.ema_decay is not None:
+            number("ema_decay", self.ema_decay, 0, 1)
+        one_of("learning_rate_schedule", self.learning_rate_schedule, RATE_SCHEDULES)
+        one_of("accumulation", self.accumulation, ACCUMULATIONS)
         if self.batch_size % self.accumulation_steps:
             raise ValueError(
                 f"batch_size {self.batch_size} is not a multiple of "
@@ -193,7 +208,8 @@ def train(
     TrainingDivergedError
         At the first loss that is not finite; the last checkpoint is kept.
     ValueError
-        A checkpoint of another network or a damaged one.
+        An unknown dtype or device, or one that is not there; a checkpoint of another
+        network, of a longer training, or a damaged one.
 
     Examples
     --------
@@ -210,14 +226,26 @@ def train(
     """
     from lightning_fabric import Fabric
 
+    one_of("dtype", dtype, PRECISIONS)
+    one_of("device", device, DEVICES)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            "device is 'cuda', but PyTorch finds none; use 'cpu' or 'auto'"
+        )
+    whole("seed", seed)
+    checkpoint = None if checkpoint is None else Path(checkpoint)
     keep_freed_memory()
     game = recipe if hasattr(recipe, "turns") else Alone(recipe, budget.accumulation)
-    precision = {"float32": "32-true", "bfloat16": "bf16-mixed"}[dtype]
-    fabric = Fabric(accelerator=device, precision=precision, **_processes())
+    fabric = Fabric(accelerator=device, precision=PRECISIONS[dtype], **_processes())
     fabric.launch()
     state = State.begin(game, budget.ema_decay)
     if checkpoint is not None and checkpoint.exists():
         state.load(checkpoint)
+        if state.step > budget.steps:
+            raise ValueError(
+                f"checkpoint {checkpoint}: is at step {state.step}, beyond the "
+                f"budget's {budget.steps} steps; delete it to train again"
+            )
     calls, optimizers = {}, {}
     for name, player in state.players.items():
         calls[name], optimizers[name] = fabric.setup(player, state.optimizers[name])

@@ -16,6 +16,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from mri2pet.checks import one_of
+
 Call = Callable[..., Tensor]
 ACCUMULATIONS = ("correct", "released")
 
@@ -47,7 +49,8 @@ class Recipe(Protocol):
     ...     def losses(self, call, batch, draws):
     ...         error = call(batch["mri"].flatten(1)) - batch["target"].flatten(1)
     ...         return {"loss": error.square().mean()}
-    >>> from mri2pet.training import ArrayPairs, Budget, train
+    >>> from mri2pet.pairs import ArrayPairs
+    >>> from mri2pet.training import Budget, train
     >>> one = torch.ones(1, 1, 1, 1).numpy()
     >>> pairs = ArrayPairs(mri_NDHW=one, target_NDHW=2 * one)
     >>> budget = Budget(steps=1, batch_size=1, learning_rate=0.1)
@@ -327,11 +330,7 @@ def accumulated(player: str, place: Place, accumulation: str = "correct") -> Tur
     ('network',) False 0.5
     ('network',) True 0.5
     """
-    if accumulation not in ACCUMULATIONS:
-        raise ValueError(
-            f"accumulation must be one of {', '.join(ACCUMULATIONS)}; "
-            f"got {accumulation!r}"
-        )
+    one_of("accumulation", accumulation, ACCUMULATIONS)
     reset = place.part == 0 or accumulation == "released"
     return Turn(
         player,

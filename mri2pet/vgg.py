@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .checks import as_weights, finite, floating, read_tensors, whole
+
 # torchvision's index of each convolution in vgg19().features, and its channels.
 LAYERS = {0: (3, 64), 2: (64, 64), 5: (64, 128), 7: (128, 128), 10: (128, 256)}
 POOL_BEFORE = (5, 10)
@@ -50,7 +52,8 @@ class VGG19Features(nn.Module):
     Raises
     ------
     ValueError
-        A file that is absent, has another digest or is no VGG19.
+        A file that is absent, has another digest, is no VGG19 or is not finite; or a
+        digest of less than 8 digits.
 
     Examples
     --------
@@ -75,7 +78,7 @@ class VGG19Features(nn.Module):
         )
         self.name = "vgg19_random" if weights is None else "vgg19"
         if weights is None:
-            generator = torch.Generator().manual_seed(seed)
+            generator = torch.Generator().manual_seed(whole("seed", seed))
             for conv in self.features.values():
                 nn.init.kaiming_normal_(
                     conv.weight, nonlinearity="relu", generator=generator
@@ -121,6 +124,11 @@ class VGG19Features(nn.Module):
             Layer index 0, 2, 5, 7, 10 -> (S, C, H, W) with C = 64, 64, 128, 128, 256;
             the plane is halved before layer 5 and before layer 10.
 
+        Raises
+        ------
+        ValueError
+            Another shape or type, or a plane below 4 x 4.
+
         Examples
         --------
         >>> maps = VGG19Features()(torch.zeros(2, 16, 16))
@@ -129,8 +137,14 @@ class VGG19Features(nn.Module):
         """
         return self._maps(self._two(x_SHW))
 
-    @staticmethod
-    def _two(x_SHW: Tensor) -> Tensor:
+    def _two(self, x_SHW: Tensor) -> Tensor:
+        floating("slices", x_SHW)
+        if x_SHW.ndim != 3 or x_SHW.numel() == 0 or min(x_SHW.shape[1:]) < 4:
+            raise ValueError(
+                "slices must have shape (S, H, W), H and W at least 4; "
+                f"got {tuple(x_SHW.shape)}"
+            )
+        as_weights("slices", x_SHW, self.folded)
         two = torch.stack([x_SHW, torch.ones_like(x_SHW)], dim=1)
         return two.contiguous(memory_format=torch.channels_last)
 
@@ -160,6 +174,11 @@ class VGG19Features(nn.Module):
         content : Tensor
             The map of layer 7, conv2_2.
 
+        Raises
+        ------
+        ValueError
+            As `forward`.
+
         Examples
         --------
         The Gram distance of two slices at layer 0, from 64 channels and from 18:
@@ -184,13 +203,15 @@ def _read_weights(path: Path, sha256: str | None) -> dict[str, Tensor]:
             f"no VGG19 weights at {path}: download torchvision's vgg19-dcbb9e9d.pth, "
             "or leave weights empty for seeded random features"
         )
+    if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{8,64}", sha256):
+        raise ValueError(f"sha256 must be 8 to 64 hexadecimal digits; got {sha256!r}")
     if sha256 is None and (stated := re.search(r"-([0-9a-f]{8,})\.pth$", path.name)):
         sha256 = stated.group(1)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if sha256 is not None and not digest.startswith(sha256.lower()):
         raise ValueError(f"{path} has sha256 {digest}, expected {sha256}")
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = read_tensors(path, f"VGG19 weights {path}", "download them again")
     wanted = {
         f"features.{i}.{kind}": (b, a, 3, 3) if kind == "weight" else (b,)
         for i, (a, b) in LAYERS.items()
@@ -200,8 +221,10 @@ def _read_weights(path: Path, sha256: str | None) -> dict[str, Tensor]:
     if missing:
         raise ValueError(f"{path} is no VGG19 state dictionary: {missing} missing")
     for key, shape in wanted.items():
+        floating(f"{path}: {key}", state[key])
         if tuple(state[key].shape) != shape:
             raise ValueError(
                 f"{path}: {key} has shape {tuple(state[key].shape)}, expected {shape}"
             )
+        finite(f"{path}: {key}", state[key])
     return {key: state[key].float() for key in wanted}

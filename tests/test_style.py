@@ -365,7 +365,7 @@ GOOD = torch.full((1, 2, 8, 8), 0.5)
     [
         (GOOD[0], GOOD, {}, r"content .*\(2, 8, 8\)"),
         (GOOD + 1, GOOD, {}, "content .*1.5"),
-        (GOOD, GOOD * float("nan"), {}, "style .*nan"),
+        (GOOD, GOOD * float("nan"), {}, "style holds 128 .*NaN"),
         (GOOD, torch.full((1, 2, 8, 12), 0.5), {}, r"8, 12\)"),
         (GOOD, GOOD.expand(3, -1, -1, -1), {}, r"\(3, 2, 8, 8\)"),
         (GOOD, GOOD, {"gram": "patch"}, "patch"),

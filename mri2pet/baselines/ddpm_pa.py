@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from mri2pet.baselines.correspondence import DIVERGENCES, correspondence
+from mri2pet.checks import one_of
 from mri2pet.recipes import Call, Conditioned, DiffusionRecipe, mirror, noise_like
-from mri2pet.schedule import NoiseSchedule, one_of
+from mri2pet.schedule import NoiseSchedule
 
 HAARS = ("slice", "summed")
 

@@ -24,6 +24,7 @@ import math
 import numpy as np
 from scipy import stats
 
+from mri2pet.checks import number, numbers, whole
 from mri2pet.evaluation.inference import Estimate
 
 
@@ -58,7 +59,7 @@ def sample_interval(
     ([1.0], [4.0], 0.6)
     """
     samples = _finite("samples", samples_NK, 2)
-    _check_level(level)
+    level = number("level", level, 0, 1, inside=True)
     k = samples.shape[1]
     # The j lowest and j highest of K + 1 places stay outside.
     j = math.floor((1 - level) * (k + 1) / 2 + 1e-9)
@@ -105,6 +106,13 @@ def coverage(
             f"{len(truth)} true values, {len(low)} lower and {len(high)} upper ends: "
             "expected as many of each, and at least one"
         )
+    empty = np.flatnonzero(low > high)
+    if len(empty):
+        i = empty[0]
+        raise ValueError(
+            f"interval {i} must have low <= high; got {low[i]:g} and {high[i]:g}"
+        )
+    confidence = number("confidence", confidence, 0, 1, inside=True)
     inside = int(((low <= truth) & (truth <= high)).sum())
     ends = stats.binomtest(inside, len(truth)).proportion_ci(confidence)
     n = len(truth)
@@ -136,6 +144,7 @@ def largest_level(people: int) -> float:
     >>> largest_level(4), round(largest_level(16), 3)
     (0.8, 0.941)
     """
+    people = whole("people", people, 1)
     return people / (people + 1)
 
 
@@ -165,7 +174,7 @@ def conformal_quantile(scores_N: np.ndarray, level: float) -> float:
     0.9
     """
     scores = _finite("scores", scores_N, 1)
-    _check_level(level)
+    level = number("level", level, 0, 1, inside=True)
     rank = math.ceil((len(scores) + 1) * level - 1e-9)
     if rank > len(scores):
         needed = math.ceil(level / (1 - level) - 1e-9)
@@ -212,19 +221,24 @@ def conformal_interval(
     spread = _positive("spread_N", spread_N)
     new_spread = _positive("new_spread", new_spread)
     truth, centre = _finite("truth", truth_N, 1), _finite("centre", centre_N, 1)
+    if not len(truth) == len(centre) == len(spread):
+        raise ValueError(
+            f"{len(truth)} true values, {len(centre)} centres and {len(spread)} "
+            "spreads: expected as many of each"
+        )
     scores = np.abs(truth - centre) / spread
     reach = conformal_quantile(scores, level) * new_spread
     new_centre = _finite("new_centre", new_centre, 1)
+    if len(new_centre) != len(new_spread):
+        raise ValueError(
+            f"{len(new_centre)} new centres and {len(new_spread)} new spreads: "
+            "expected as many of each"
+        )
     return new_centre - reach, new_centre + reach
 
 
-def _check_level(level: float) -> None:
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie in (0, 1); got {level}")
-
-
 def _finite(name: str, values: np.ndarray, dims: int) -> np.ndarray:
-    values = np.asarray(values, dtype=np.float64)
+    values = numbers(name, values).astype(np.float64)
     if values.ndim != dims or not np.isfinite(values).all():
         raise ValueError(
             f"{name} must be finite with {dims} axes; got shape {values.shape} with "

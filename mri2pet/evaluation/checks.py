@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mri2pet.checks import finite, numbers
+
 
 def check_volumes(name: str, volumes: np.ndarray, ndim: int) -> np.ndarray:
     """Return ``volumes`` as an array, refusing a wrong rank or a value not finite.
@@ -21,10 +23,8 @@ def check_volumes(name: str, volumes: np.ndarray, ndim: int) -> np.ndarray:
     ValueError
         If the rank differs or a value is NaN or infinite.
     """
-    volumes = np.asarray(volumes)
+    volumes = numbers(name, volumes)
     if volumes.ndim != ndim:
         raise ValueError(f"{name} has shape {volumes.shape}, expected {ndim} axes")
-    if not np.isfinite(volumes).all():
-        bad = int((~np.isfinite(volumes)).sum())
-        raise ValueError(f"{name} holds {bad} values that are NaN or infinite")
+    finite(name, volumes)
     return volumes
