@@ -118,20 +118,36 @@ class GanRecipe:
             extra = noise_like(mri_BCDHW, draws["noise_seed"])
             mri_BCDHW = mri_BCDHW + self.mri_noise * extra
         turn = self.critic_turn if player == "critic" else self.generator_turn
-        return turn(calls, mri_BCDHW, pet_BCDHW, draws)
+        # Both turns drop out, each in its own way.
+        seed = int(draws["noise_seed"][0]) + 1 + (player == "generator")
+        with seeded(seed, mri_BCDHW.device):
+            return turn(calls, mri_BCDHW, pet_BCDHW, draws)
 
     def critic_turn(self, calls, mri_BCDHW, pet_BCDHW, draws) -> dict[str, Tensor]:
-        """Score of generated minus score of real PETs, plus the penalty."""
+        """Generate without a gradient, and compare with the real PETs."""
         with torch.set_grad_enabled(self.alternation == "released"):
             fake_BCDHW = calls["generator"](draws["z"].to(mri_BCDHW), mri_BCDHW)
-        gap = (
-            calls["critic"](fake_BCDHW, mri_BCDHW).mean()
-            - calls["critic"](pet_BCDHW, mri_BCDHW).mean()
-        )
-        between_B = draws["between"].to(mri_BCDHW)
+        return self.compare(calls["critic"], mri_BCDHW, pet_BCDHW, fake_BCDHW, draws)
+
+    def compare(
+        self,
+        critic: Call,
+        mri_BCDHW: Tensor,
+        real_BCDHW: Tensor,
+        fake_BCDHW: Tensor,
+        draws: dict[str, Tensor],
+    ) -> dict[str, Tensor]:
+        """Score of generated minus score of real PETs, plus the penalty."""
         penalty = gradient_penalty(
-            lambda x: calls["critic"](x, mri_BCDHW), pet_BCDHW, fake_BCDHW, between_B
+            lambda x: critic(x, mri_BCDHW), real_BCDHW, fake_BCDHW, draws["between"]
         )
+        return self.wasserstein(
+            critic(fake_BCDHW, mri_BCDHW), critic(real_BCDHW, mri_BCDHW), penalty
+        )
+
+    def wasserstein(self, fake_B, real_B, penalty) -> dict[str, Tensor]:
+        """Terms of the critic from its scores (Gulrajani et al., 2017, equation 3)."""
+        gap = fake_B.mean() - real_B.mean()
         return {
             "loss": gap + self.penalty * penalty,
             "wasserstein": -gap.detach(),
@@ -162,6 +178,26 @@ class GanRecipe:
                 p.requires_grad_(True)
 
 
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Let dropout draw from a seed, and leave the global generators as they were.
+
+    Dropout knows the global generators only. With this a resumed run drops what the
+    whole run would have dropped.
+
+    Examples
+    --------
+    >>> with seeded(3, torch.device("cpu")):
+    ...     once = torch.rand(2)
+    >>> with seeded(3, torch.device("cpu")):
+    ...     print(torch.equal(once, torch.rand(2)))
+    True
+    """
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
 def gradient_penalty(
     score: Call, real_BCDHW: Tensor, fake_BCDHW: Tensor, between_B: Tensor
 ) -> Tensor:
@@ -189,7 +225,7 @@ def gradient_penalty(
     >>> gradient_penalty(lambda x: x.sum(1) / 2, volumes, volumes, torch.rand(2)).item()
     0.0
     """
-    w = between_B.view(-1, *(1,) * (real_BCDHW.ndim - 1))
+    w = between_B.to(real_BCDHW).view(-1, *(1,) * (real_BCDHW.ndim - 1))
     x = (1 - w) * real_BCDHW.detach() + w * fake_BCDHW.detach()
     x.requires_grad_(True)
     [slope] = torch.autograd.grad(score(x).sum(), x, create_graph=True)
