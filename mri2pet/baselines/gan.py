@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from mri2pet.baselines.networks import NOISE
 from mri2pet.recipes import mirror, noise_like
+from mri2pet.schedule import one_of
 from mri2pet.turns import Call, Place, Turn
 
 ALTERNATIONS = ("correct", "every_batch", "released")
@@ -46,6 +47,25 @@ class GanRecipe:
         the released few-shot methods do.
     flip : bool
         Mirror left and right, MRI and PET together, with probability 1/2.
+    betas : tuple of float
+        Of Adam.
+
+    Raises
+    ------
+    ValueError
+        On an unknown alternation.
+
+    Examples
+    --------
+    Who is updated in the first four steps:
+
+    >>> recipe = GanRecipe(nn.Identity(), nn.Identity())
+    >>> for step in range(4):
+    ...     print([turn.player for turn in recipe.turns(Place(step, 0, 1, step))])
+    ['critic', 'generator']
+    ['critic']
+    ['critic', 'generator']
+    ['critic']
     """
 
     generator: nn.Module
@@ -58,11 +78,7 @@ class GanRecipe:
     betas: tuple[float, float] = (0.0, 0.9)  # of Gulrajani et al.
 
     def __post_init__(self) -> None:
-        if self.alternation not in ALTERNATIONS:
-            raise ValueError(
-                f"alternation must be one of {', '.join(ALTERNATIONS)}; "
-                f"got {self.alternation!r}"
-            )
+        one_of("alternation", self.alternation, ALTERNATIONS)
 
     @property
     def network(self) -> nn.Module:
@@ -136,13 +152,28 @@ class GanRecipe:
         real_BCDHW: Tensor,
         fake_BCDHW: Tensor,
         draws: dict[str, Tensor],
+        **head: bool,
     ) -> dict[str, Tensor]:
-        """Score of generated minus score of real PETs, plus the penalty."""
-        penalty = gradient_penalty(
-            lambda x: critic(x, mri_BCDHW), real_BCDHW, fake_BCDHW, draws["between"]
-        )
-        return self.wasserstein(
-            critic(fake_BCDHW, mri_BCDHW), critic(real_BCDHW, mri_BCDHW), penalty
+        """Score of generated minus score of real PETs, plus the penalty.
+
+        A critic with several heads is told by `head` which one to use.
+        """
+        fake_B = critic(fake_BCDHW, mri_BCDHW, **head)
+        real_B = critic(real_BCDHW, mri_BCDHW, **head)
+        penalty = self.slopes(mri_BCDHW, real_BCDHW, fake_BCDHW, draws, **head)
+        return self.wasserstein(fake_B, real_B, penalty)
+
+    def slopes(self, mri_BCDHW, real_BCDHW, fake_BCDHW, draws, **head: bool) -> Tensor:
+        """Gradient penalty of the critic.
+
+        It asks the network itself, in float32: Fabric's wrapper refuses gradients of
+        gradients in mixed precision.
+        """
+        return gradient_penalty(
+            lambda x: self.critic(x, mri_BCDHW, **head),
+            real_BCDHW,
+            fake_BCDHW,
+            draws["between"],
         )
 
     def wasserstein(self, fake_B, real_B, penalty) -> dict[str, Tensor]:
