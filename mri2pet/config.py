@@ -103,6 +103,10 @@ class TrainingConfig(_Frozen):
     finetune_steps: int = Field(ge=1)
     published_net_batch_size: int = Field(ge=1)
     published_net_steps: int = Field(ge=1)  # per stage, row mri2pet_published
+    gan_batch_size: int = Field(8, ge=1)
+    gan_steps: int = Field(400, ge=1)
+    gan_source_steps: int = Field(200, ge=1)
+    gan_learning_rate: float = Field(1e-4, gt=0)  # as released
     learning_rate: float = Field(1e-3, gt=0)
     learning_rate_schedule: Literal["cosine", "constant"] = "cosine"
     warmup_steps: int = Field(0, ge=0)
@@ -114,6 +118,17 @@ class TrainingConfig(_Frozen):
     flip: bool = True  # mirror left-right at random; the release has none
     checkpoint_every: int = Field(100, ge=1)
     activation_checkpointing: bool = False  # less memory, a third more time
+
+    @model_validator(mode="after")
+    def _people_to_compare(self) -> TrainingConfig:
+        micro = self.gan_batch_size // self.accumulation_steps
+        if micro < 3:
+            raise ValueError(
+                f"gan_batch_size is {self.gan_batch_size} in "
+                f"{self.accumulation_steps} micro-batches: each needs at least 3 "
+                "people, since few-shot methods compare people with each other"
+            )
+        return self
 
 
 class SamplingConfig(_Frozen):

@@ -67,8 +67,8 @@ class Budget:
     accumulation : {"correct", "released"}
         "released" keeps the last micro-batch's gradient only, over
         ``accumulation_steps``: a defect of the released pre-training.
-    clip_norm : float
-        Highest norm of the gradient of all weights together; released: 0.5.
+    clip_norm : float, optional
+        Highest norm of the gradient of all weights together; released: 0.5. None: any.
     ema_decay : float, optional
         Decay of the moving average of the weights; released: none.
     checkpoint_every : int
@@ -94,7 +94,7 @@ class Budget:
     warmup_steps: int = 0
     accumulation_steps: int = 1
     accumulation: Literal["correct", "released"] = "correct"
-    clip_norm: float = 0.5
+    clip_norm: float | None = 0.5
     ema_decay: float | None = None
     checkpoint_every: int = 100
 
@@ -103,7 +103,8 @@ class Budget:
             whole(name, getattr(self, name), 1)
         whole("warmup_steps", self.warmup_steps)
         number("learning_rate", self.learning_rate, 0)
-        number("clip_norm", self.clip_norm, 0, inside=True)
+        if self.clip_norm is not None:
+            number("clip_norm", self.clip_norm, 0, inside=True)
         if self.ema_decay is not None:
             number("ema_decay", self.ema_decay, 0, 1)
         one_of("learning_rate_schedule", self.learning_rate_schedule, RATE_SCHEDULES)
@@ -306,12 +307,13 @@ def _step(fabric, game, calls, optimizers, pairs, budget, seed, step):
                 name = loss if key == "loss" else key
                 found.setdefault(name, []).append(float(value.detach()))
             if turn.update and math.isfinite(found[loss][-1]):
-                fabric.clip_gradients(
-                    model,
-                    optimizer,
-                    max_norm=budget.clip_norm,
-                    error_if_nonfinite=False,
-                )
+                if budget.clip_norm is not None:
+                    fabric.clip_gradients(
+                        model,
+                        optimizer,
+                        max_norm=budget.clip_norm,
+                        error_if_nonfinite=False,
+                    )
                 optimizer.step()
                 for player in turn.clear_after:
                     optimizers[player].zero_grad(set_to_none=True)

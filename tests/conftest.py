@@ -32,6 +32,9 @@ training:
   finetune_steps: 4
   published_net_batch_size: 2
   published_net_steps: 1
+  gan_batch_size: 6
+  gan_steps: 3
+  gan_source_steps: 2
   checkpoint_every: 2
 sampling: {calls: 3, published_calls: 4, samples: 2, batch_size: 3, check_people: 1}
 evaluation: {bootstrap: 50, frechet_dims: 4}

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from mri2pet.baselines.networks import NOISE
+from mri2pet.checks import one_of
 from mri2pet.recipes import mirror, noise_like
-from mri2pet.schedule import one_of
 from mri2pet.turns import Call, Place, Turn
 
 ALTERNATIONS = ("correct", "every_batch", "released")

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from torch import nn
 
 from mri2pet.artifacts import Stage, write_text
+from mri2pet.baselines.networks import Generator
 from mri2pet.checkpoint import load_tensors, load_weights, save_tensors
 from mri2pet.config import Design
 from mri2pet.model import PublishedUNet, SpatialUNet
@@ -53,6 +54,8 @@ def build_network(spec: dict[str, Any]) -> nn.Module:
     shapes = {k: tuple(spec[k]) for k in ("pet_shape", "mri_shape")}
     if spec["kind"] == "published":
         return PublishedUNet(**shapes, attention="reordered")  # the same numbers
+    if spec["kind"] == "generator":
+        return Generator(**shapes)
     return SpatialUNet(
         **shapes,
         width=spec["width"],
@@ -220,12 +223,12 @@ def learn(
 def precision(run: Run, network: dict[str, Any]) -> str:
     """Return the dtype in which a network is trained and used.
 
-    The published network stays in float32 on a CPU: in PyTorch 2.13 the bfloat16
-    gradients of its narrow convolutions on few voxels read memory that nobody wrote,
+    The published networks stay in float32 on a CPU: in PyTorch 2.13 the bfloat16
+    gradients of their narrow convolutions on few voxels read memory that nobody wrote,
     and come out as 1e34 or NaN. `SpatialUNet` is not hit (tests/test_model.py).
     """
     on_cpu = run.profile.device == "cpu" or not torch.cuda.is_available()
-    alone = network["kind"] == "published" and on_cpu
+    alone = network["kind"] in ("published", "generator") and on_cpu
     return "float32" if alone else run.profile.dtype
 
 

@@ -16,14 +16,17 @@ import torch
 import zarr
 
 from mri2pet.baselines.controls import mean_template, random_subject
+from mri2pet.baselines.networks import NOISE
 from mri2pet.config import CONTROLS
 from mri2pet.memory import keep_freed_memory
 from mri2pet.recipes import Conditioned, regress
+from mri2pet.samplers import draw_noise
 from mri2pet.schedule import NoiseSchedule
+from mri2pet.stages.adversarial import METHODS, adversarial
 from mri2pet.stages.cohort import cohort, cohort_stage
 from mri2pet.stages.learn import finetune, regression
 from mri2pet.stages.learned import Learned, precision
-from mri2pet.synthesis import synthesize
+from mri2pet.synthesis import sample_generator, synthesize
 
 if TYPE_CHECKING:
     from mri2pet.run import Run, Stage
@@ -92,6 +95,8 @@ def sample_stage(run: Run, row: str, design: str = "", **variant: Any) -> Stage:
                 f"row {row!r} is a control and has no design, not {design!r}"
             )
         learned = regression(run) if row == "regression_unet" else None
+    elif row in METHODS:
+        learned = adversarial(run, row, design)
     else:
         rest = {k: v for k, v in variant.items() if k not in settings}
         learned = finetune(run, row, design, **rest)
@@ -107,6 +112,8 @@ def sample_stage(run: Run, row: str, design: str = "", **variant: Any) -> Stage:
             samples = _control(run, row, ids)[:, None]
         elif row == "regression_unet":
             samples = _regression(learned, store.read("mri", ids))[:, None]
+        elif row in METHODS:
+            samples = _generate(run, learned, store.read("mri", ids), ids, settings)
         else:
             samples = _draw(run, learned, store.read("mri", ids), ids, settings)
         write_synthetic(work / output, ids, samples)
@@ -206,6 +213,28 @@ def _draw(
                 float("nan"),
             )
     return np.concatenate(done)
+
+
+@torch.no_grad()
+def _generate(
+    run: Run,
+    learned: Learned,
+    mri_NDHW: np.ndarray,
+    scan_ids: Sequence[str],
+    settings: dict[str, Any],
+) -> np.ndarray:
+    """One pass of a generator for each sample; noise by person, as in `synthesize`."""
+    generator = learned.model()
+    numbers = range(settings["samples"])
+    made = []
+    for mri, scan_id in zip(mri_NDHW, scan_ids, strict=True):
+        streams = [
+            sample_generator(run.profile.seed, person_seed(scan_id), k) for k in numbers
+        ]
+        z_BZ = draw_noise((len(numbers), NOISE), streams)
+        mri_BCDHW = torch.from_numpy(mri).float().expand(len(z_BZ), 1, *mri.shape)
+        made.append(learned.pet_scale.to_suvr(generator(z_BZ, mri_BCDHW)[:, 0]))
+    return torch.stack(made).numpy()
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mri2pet.baselines.correspondence import DIVERGENCES, correspondence
 from mri2pet.baselines.few_shot.source import AnchoredRecipe
-from mri2pet.schedule import one_of
+from mri2pet.checks import one_of
 
 
 @dataclass(kw_only=True)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mri2pet.baselines.few_shot.source import SourceRecipe, keep_mask
 from mri2pet.baselines.networks import VECTOR
-from mri2pet.schedule import one_of
+from mri2pet.checks import one_of
 
 LAYERS = 5  # of the generator, and of the critic
 DENOMINATORS = ("correct", "released")

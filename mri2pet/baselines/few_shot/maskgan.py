@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from mri2pet.baselines.few_shot.cdc import CdcRecipe, mean_correspondence
 from mri2pet.baselines.few_shot.source import keep_mask
 from mri2pet.baselines.networks import VECTOR
-from mri2pet.schedule import one_of
+from mri2pet.checks import one_of
 
 MASKS = ("elements", "samples")
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mri2pet.baselines.gan import GanRecipe
 from mri2pet.baselines.networks import NOISE
-from mri2pet.schedule import one_of
+from mri2pet.checks import one_of
 from mri2pet.turns import Place, Turn
 
 SOURCE_MODES = ("eval", "train")
