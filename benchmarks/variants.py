@@ -181,7 +181,7 @@ def run(quick: bool = False) -> list[dict]:
         Case("variants", "step", name, how, labels, "s/sample")
         for name, how in VARIANTS.items()
     ]
-    in_turns(cases, 1 if quick else 3)
+    in_turns(cases, 1 if quick else 2)
     base = cases[0]
     rows = [case.row() for case in (*parts, *cases)]
     for row, case in zip(rows[len(parts) :], cases, strict=True):

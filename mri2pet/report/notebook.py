@@ -7,6 +7,7 @@ tables get a number, a caption, an alternative text and can be referred to with
 
 from __future__ import annotations
 
+import ast
 import base64
 import html
 import inspect
@@ -208,6 +209,9 @@ def show_table(
 def show_source(obj: Any) -> None:
     """Show the source of an imported object: what runs, not a copy of it.
 
+    Of its docstrings the words are shown; parameters and examples are in the reference,
+    which is linked.
+
     Parameters
     ----------
     obj : function, class, method or module
@@ -223,7 +227,7 @@ def show_source(obj: Any) -> None:
     if module is None or module.__name__.split(".")[0] != "mri2pet":
         raise ValueError(f"show_source({obj!r}): expected an object of mri2pet")
     lines, start = inspect.getsourcelines(obj)
-    source = textwrap.dedent("".join(lines)).rstrip()
+    source = _without_sections(textwrap.dedent("".join(lines)).rstrip())
     where = "mri2pet/" + "/".join(module.__name__.split(".")[1:]) + ".py"
     if inspect.ismodule(obj):
         title, label = module.__name__, reference_label(module.__name__)
@@ -240,6 +244,31 @@ def show_source(obj: Any) -> None:
     markdown = f"Source of {link} ({place}):\n\n{fence}python\n{source}\n{fence}"
     page = f"<p>Source of <code>{title}</code> ({place}):</p>{_highlighted(source)}"
     _publish(markdown, page, f"{title} ({place})")
+
+
+def _without_sections(source: str) -> str:
+    """Cut each docstring before its first section (Parameters, Returns...)."""
+    lines = source.split("\n")
+    documented = ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef | ast.Module
+    nodes = [n for n in ast.walk(ast.parse(source)) if isinstance(n, documented)]
+    found = [n.body[0] for n in nodes if ast.get_docstring(n) is not None]
+    for node in sorted(found, key=lambda n: -n.lineno):
+        first, last = node.lineno - 1, node.end_lineno
+        text = lines[first:last]
+        rule = next(
+            (i for i, s in enumerate(text) if re.fullmatch(r" *-{3,}", s)), None
+        )
+        if rule is None:
+            continue
+        kept = text[: rule - 1]
+        while not kept[-1].strip():
+            kept.pop()
+        if len(kept) == 1:
+            kept[0] += '"""'
+        else:
+            kept.append(" " * node.col_offset + '"""')
+        lines[first:last] = kept
+    return "\n".join(lines)
 
 
 def reference_label(qualified_name: str) -> str:

@@ -252,4 +252,11 @@ def _equivalence_lines(table: pd.DataFrame) -> list[str]:
         f"| {'yes' if row.holds else '**no**'} |"
         for row in table.itertuples()
     ]
-    return [*lines, "~~~"]
+    passed = table.groupby(["sampler", "calls"], sort=False)["holds"].all()
+    names = [f"`{name}` with {calls} calls" for name, calls in passed[passed].index]
+    verdict = (
+        f"Equal to 999 calls on all four measures: {', '.join(names)}."
+        if names
+        else "No sampler is equal to 999 calls on all four measures."
+    )
+    return [*lines, "~~~", "", verdict]

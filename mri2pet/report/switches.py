@@ -100,7 +100,7 @@ def switches_page(chapters: list[str], switches: list[Switch] | None = None) -> 
         )
     lines.append("~~~")
     for s in switches:
-        shown = f" ({{eq}}`{s.equation}`)" if s.equation else ""
+        shown = f", equation {{eq}}`{s.equation}`" if s.equation else ""
         linked = s.chapter in chapters
         where = f"[](notebooks/{s.chapter}.ipynb){shown}" if linked else "not here yet"
         lines += [

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import re
+import textwrap
 from types import SimpleNamespace
 
 import matplotlib as mpl
@@ -100,6 +104,30 @@ def test_source_is_the_imported_one_with_a_link(shown):
     assert "mri2pet/schedule.py, line " in markdown
     assert "\ndef q_sample(self" in markdown
     assert "def q_sample" not in shown[0]["text/plain"]
+
+
+@pytest.mark.parametrize("source", [NoiseSchedule, NoiseSchedule.q_sample, notebook])
+def test_of_a_docstring_the_words_are_shown(shown, source):
+    """Sections go, code stays: without docstrings both syntax trees are equal."""
+    notebook.show_source(source)
+    markdown = shown[0]["text/markdown"]
+    assert "Parameters\n" not in markdown and ">>>" not in markdown
+    code = re.search(r"(`{3,})python\n(.*)\n\1", markdown, re.DOTALL).group(2)
+    whole = textwrap.dedent(inspect.getsource(source))
+
+    def documented(node):
+        return isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module)
+
+    def tree(text):
+        found = ast.parse(text)
+        for node in filter(documented, ast.walk(found)):
+            if ast.get_docstring(node):
+                node.body[0] = ast.Pass()
+        return ast.dump(found)
+
+    assert tree(code) == tree(whole)
+    first = inspect.getdoc(source).split("\n")[0]
+    assert first in markdown
 
 
 def test_source_of_something_else_is_refused(shown):

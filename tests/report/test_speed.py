@@ -67,3 +67,21 @@ def test_variants_and_scaling_have_tables(tmp_path):
     assert "convolution 40 %, SiLU 10 %" in page
     assert "| torch.compile | 20.0 | 1.25 [0.80, 1.40] | 1,154,052 |" in page
     assert "| batch | 16x48x48 | 4 | 36.0 | 977 |" in page
+
+
+def test_the_samplers_that_pass_all_measures_are_named(tmp_path):
+    results = tmp_path / "results"
+    results.mkdir()
+    common = {
+        "people": 64, "samples": 4, "few": 1.0, "many": 1.0, "unit": "ratio",
+        "value": 1.0, "low": 0.9, "high": 1.1, "bar": "0.8 .. 1.25",
+    }  # fmt: skip
+    rows = [
+        {"sampler": name, "calls": 25, "metric": metric, "holds": holds, **common}
+        for name, all_hold in (("ddim", True), ("ddpm", False))
+        for metric, holds in (("ssim", True), ("sample_sd", all_hold))
+    ]
+    pd.DataFrame(rows).to_csv(results / "equivalence.csv", index=False)
+    write_speed_page(tmp_path, results)
+    page = (tmp_path / "speed.md").read_text()
+    assert "999 calls on all four measures: `ddim` with 25 calls." in page
