@@ -138,9 +138,9 @@ def sample(
     callback : callable, optional
         ``callback(i, t, x, x0)`` after call i, with the new x and the predicted x0.
     end : {"index0", "x0"}, optional
-        Where the last call lands: on noise level 0, as in the released code (SD 0.039
-        in network units), or on the predicted x0. Default: "index0" for DDPM, "x0" for
-        the others.
+        Where the last call lands: on noise level 0, as in the released code (its SD is
+        0.039 in network units; DDPM, which adds no noise at the last call, leaves
+        0.031), or on the predicted x0. Default: "index0" for DDPM, "x0" for the others.
 
     Returns
     -------
