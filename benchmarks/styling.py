@@ -3,6 +3,11 @@
 Both minimise the same loss, one Gram matrix per volume. The style weight is the one
 with which the published procedure does move its volumes (with random filters the
 released 1,000 does not). A result is scored on its grey image, by one code for both.
+
+L-BFGS without a line search, as released, is not stable: its loss falls and then may
+jump far above the start. So the goal is the *best* image that the procedure passes
+within its closures, and its time is the time until then, which is harder to beat than
+its last image and its whole time.
 """
 
 from __future__ import annotations
@@ -83,11 +88,10 @@ def published() -> dict[str, float]:
         wanted = maps(colour(volume))[7].detach()
         x = colour(volume).clone().requires_grad_()
         engine = torch.optim.LBFGS([x])
-        count = 0
+        began, best, losses = time.perf_counter(), (float("inf"), 0.0, None), []
 
         def closure():
-            nonlocal count
-            count += 1
+            nonlocal best
             with torch.no_grad():
                 x.clamp_(0, 1)
             engine.zero_grad()
@@ -96,24 +100,27 @@ def published() -> dict[str, float]:
             for i, f in found.items():
                 loss = loss + STYLE_WEIGHT["volume"] * F.mse_loss(gram(f), grams[i])
             loss.backward()
+            losses.append(loss.item())
+            if losses[-1] < best[0]:
+                grey = x.detach().mean(1)
+                best = (losses[-1], time.perf_counter() - began, grey)
             return loss
 
         for _ in range(outer):
             engine.step(closure)
-        return x.detach().clamp(0, 1).mean(1), count
+        return best[2], best[1], len(losses), losses[-1] / losses[0]
 
-    start = time.perf_counter()
     with torch.no_grad():
         grams = {i: gram(f) for i, f in maps(colour(style[0])).items()}
     made = [styled(volume, grams) for volume in content]
-    seconds = (time.perf_counter() - start) / len(content)
-    result = torch.stack([m for m, _ in made])
+    result = torch.stack([m for m, *_ in made])
     return {
-        "value": seconds,
+        "value": sum(seconds for _, seconds, *_ in made) / len(made),
         "loss": _score(features, content, style, result),
         "start": _score(features, content, style, content),
         "moved": (result - content).square().mean().sqrt().item(),
-        "closures": sum(n for _, n in made) / len(made),
+        "closures": sum(n for *_, n, _ in made) / len(made),
+        "last_over_first": sum(ratio for *_, ratio in made) / len(made),
     }
 
 
@@ -151,7 +158,7 @@ def run(quick: bool = False) -> list[dict]:
     """Find the fewest steps that reach the loss, then time both in turns."""
     torch.set_num_threads(2)
     grid = "x".join(map(str, GRID))
-    peer = Case("styling", "published", "published procedure, 100 closures",
+    peer = Case("styling", "published", "published procedure, best of 100 closures",
                 labels={"grid": grid, "dtype": "float32"}, unit="s/volume")  # fmt: skip
     peer.run()
     reached = peer.rounds[0]
@@ -168,11 +175,11 @@ def run(quick: bool = False) -> list[dict]:
             labels = {"grid": grid, "dtype": dtype}
             cases.append(Case("styling", "ours", name, arguments, labels, "s/volume"))
     peer.rounds.clear()
-    in_turns([peer, *cases], 1 if quick else 3)
+    in_turns([peer, *cases], 1 if quick else 2)
     rows = [case.row() for case in (peer, *cases)]
     if cases:
         fastest = min(cases, key=lambda c: min(c.values()))
-        label = f"style transfer to the published loss + 1 %: {fastest.name}"
+        label = f"style transfer to the best published loss + 1 %: {fastest.name}"
         rows.append(compare(peer, fastest, 5, label))
     rows.append(
         {
@@ -185,6 +192,17 @@ def run(quick: bool = False) -> list[dict]:
             "unit": "grey value",
             "bar": ">= 0.001",
             "holds": reached["moved"] >= 1e-3,
+        }
+    )
+    rows.append(
+        {
+            "benchmark": "styling",
+            "case": "the published procedure's last loss over its first",
+            "grid": grid,
+            "value": reached["last_over_first"],
+            "low": reached["last_over_first"],
+            "high": reached["last_over_first"],
+            "unit": "1",
         }
     )
     return rows
