@@ -56,7 +56,7 @@ def write_speed_page(folder: Path, results: Path | None = None) -> None:
             fig.savefig(folder / f"{path.stem}.png", dpi=120, facecolor="white",
                         bbox_inches="tight", metadata={"Software": None})  # fmt: skip
             plt.close(fig)
-            lines += _figure_lines(path.stem, chosen)
+            lines += _figure_lines(f"{folder.name}/{path.stem}.png", chosen)
         lines += _bar_lines(path.stem, table)
         lines += _variant_lines(path.stem, table) + _scaling_lines(path.stem, table)
         parts.append("\n".join(lines))
@@ -106,12 +106,13 @@ def draw_training(chosen: pd.DataFrame) -> Figure:
     return fig
 
 
-def _figure_lines(name: str, chosen: pd.DataFrame) -> list[str]:
+def _figure_lines(image: str, chosen: pd.DataFrame) -> list[str]:
+    # The page that includes this text lies one folder above the image.
     slow, fast = chosen.iloc[0], chosen.loc[chosen["ms"].idxmin()]
     alt = ", ".join(f"{r.label} {r.ms:.0f} ms" for r in chosen.itertuples())
     return [
-        f"~~~{{figure}} {name}.png",
-        f":name: speed-{name}",
+        f"~~~{{figure}} {image}",
+        f":name: speed-{Path(image).stem}",
         f":alt: Bars of milliseconds per sample. {alt}.",
         "",
         f"A training step per sample, PET {GRID} and MRI twice as fine, batch 8, two "
