@@ -141,7 +141,8 @@ def _bar_lines(name: str, table: pd.DataFrame) -> list[str]:
         else:
             found = f"{row.value:.3g} {row.unit}"
         verdict = "yes" if str(row.holds) == "True" else "**no**"
-        lines.append(f"| {row.case} | {found} | {row.bar} | {verdict} |")
+        where = f" (PET {row.grid})" if isinstance(row.grid, str) else ""
+        lines.append(f"| {row.case}{where} | {found} | {row.bar} | {verdict} |")
     return [*lines, "~~~"]
 
 

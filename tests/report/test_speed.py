@@ -31,8 +31,8 @@ def test_bars_and_figure_come_from_the_csv(tmp_path):
     assert (folder / "a-cpu-2-cores.png").stat().st_size > 5000
     assert "{figure} page/a-cpu-2-cores.png" in page
     assert "500 ms" in page and "20 ms" in page
-    assert "| fast enough | 25.0 x [9.0, 31.0] | >= 12 | yes |" in page
-    assert "| too slow | 2.5 x [9.0, 31.0] | >= 5 | **no** |" in page
+    assert "| fast enough (PET 16x48x48) | 25.0 x [9.0, 31.0] | >= 12 | yes |" in page
+    assert "| too slow (PET 16x48x48) | 2.5 x [9.0, 31.0] | >= 5 | **no** |" in page
 
 
 def test_no_measurement_is_said_to_be_none(tmp_path):
