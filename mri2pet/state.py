@@ -61,10 +61,12 @@ class Average:
         """
         decay = min(self.decay, (1 + step) / (10 + step))
         for key, value in model.state_dict().items():
+            # The model may have gone to a GPU since the average was begun or loaded.
+            mine = self.shadow[key] = self.shadow[key].to(value.device)
             if value.is_floating_point():
-                self.shadow[key].lerp_(value, 1.0 - decay)
+                mine.lerp_(value, 1.0 - decay)
             else:
-                self.shadow[key].copy_(value)
+                mine.copy_(value)
 
     def copy_to(self, model: nn.Module) -> None:
         """Give a model the average.
@@ -210,7 +212,7 @@ class State:
                 ) from None
             kept = content["gradients"].get(name, {})
             for key, p in player.named_parameters():
-                p.grad = kept.get(key)
+                p.grad = kept[key].to(p.device) if key in kept else None
         if self.ema is not None:
             if content["ema"].keys() != self.ema.shadow.keys():
                 raise ValueError(

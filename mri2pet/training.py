@@ -240,6 +240,10 @@ def train(
     fabric = Fabric(accelerator=device, precision=PRECISIONS[dtype], **_processes())
     fabric.launch()
     state = State.begin(game, budget.ema_decay)
+    calls, optimizers = {}, {}
+    for name, player in state.players.items():
+        calls[name], optimizers[name] = fabric.setup(player, state.optimizers[name])
+    # After the networks have moved to their device: an optimiser's state goes there.
     if checkpoint is not None and checkpoint.exists():
         state.load(checkpoint)
         if state.step > budget.steps:
@@ -247,9 +251,6 @@ def train(
                 f"checkpoint {checkpoint}: is at step {state.step}, beyond the "
                 f"budget's {budget.steps} steps; delete it to train again"
             )
-    calls, optimizers = {}, {}
-    for name, player in state.players.items():
-        calls[name], optimizers[name] = fabric.setup(player, state.optimizers[name])
 
     for step in range(state.step, budget.steps):
         for optimizer in optimizers.values():

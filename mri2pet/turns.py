@@ -22,7 +22,29 @@ Call = Callable[..., Tensor]
 ACCUMULATIONS = ("correct", "released")
 
 
-class Recipe(Protocol):
+class _Method(Protocol):
+    """What every method has: a network, and random numbers of its own."""
+
+    network: nn.Module
+
+    def draw(self, n: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Random numbers of one step, drawn on the CPU for the whole batch.
+
+        Parameters
+        ----------
+        n : int
+            Number of samples.
+        generator : torch.Generator
+            The step's own.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Any names, each with a leading axis of n; `losses` gets its rows.
+        """
+
+
+class Recipe(_Method, Protocol):
     """A method with one player: what it adds to the loop.
 
     Attributes
@@ -58,26 +80,8 @@ class Recipe(Protocol):
     0.1
     """
 
-    network: nn.Module
-
     def forward_module(self) -> nn.Module:
         """What is called in `losses`, around the network (for autocast and DDP)."""
-
-    def draw(self, n: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Random numbers of one step, drawn on the CPU for the whole batch.
-
-        Parameters
-        ----------
-        n : int
-            Number of samples.
-        generator : torch.Generator
-            The step's own.
-
-        Returns
-        -------
-        dict of str to Tensor
-            Any names, each with a leading axis of n; `losses` gets its rows.
-        """
 
     def losses(
         self, call: Call, batch: dict[str, Tensor], draws: dict[str, Tensor]
@@ -154,7 +158,7 @@ class Turn:
     scale: float = 1.0
 
 
-class Game(Protocol):
+class Game(_Method, Protocol):
     """A method with several players.
 
     Attributes
@@ -176,7 +180,6 @@ class Game(Protocol):
     [['critic'], ['critic', 'generator']]
     """
 
-    network: nn.Module
     betas: tuple[float, float]
 
     def players(self) -> dict[str, nn.Module]:
@@ -193,22 +196,6 @@ class Game(Protocol):
         Returns
         -------
         list of Turn
-        """
-
-    def draw(self, n: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Random numbers of one step, drawn on the CPU for the whole batch.
-
-        Parameters
-        ----------
-        n : int
-            Number of samples.
-        generator : torch.Generator
-            The step's own.
-
-        Returns
-        -------
-        dict of str to Tensor
-            Any names, each with a leading axis of n; `losses` gets its rows.
         """
 
     def losses(

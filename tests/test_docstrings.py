@@ -20,17 +20,7 @@ from mri2pet.report.reference import module_page
 
 PACKAGE = str(Path(mri2pet.__file__).parent)
 MODULES = (
-    "model",
-    "denoiser",
-    "blocks",
-    "attention",
-    "schedule",
-    "samplers",
-    "loss",
-    "style",
-    "vgg",
-    "synthesis",
-    "checks",
+    *mri2pet.CORE,
     "pairs",
     "training",
     "turns",

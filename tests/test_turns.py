@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from mri2pet.state import Average
 from mri2pet.training import Budget, train
 from mri2pet.turns import Place, Turn, accumulated
 
@@ -118,6 +119,15 @@ def test_left_gradients_survive_a_stop(tmp_path):
     assert resumed.history == whole.history
     for name, player in whole.players.items():
         assert torch.equal(player.weight, resumed.players[name].weight)
+
+
+def test_the_average_follows_its_network_to_another_device():
+    """As to a GPU, where the network goes after the average was begun."""
+    network = nn.Linear(2, 1)
+    average = Average(network, 0.9)
+    network.to("meta")
+    average.update(network, 0)
+    assert {v.device.type for v in average.shadow.values()} == {"meta"}
 
 
 def test_a_state_of_other_players_is_refused(tmp_path):

@@ -212,7 +212,8 @@ def _quality_lines(table: pd.DataFrame) -> list[str]:
         "",
         f"Every arm has seen {seen:,} samples in fine-tuning and is scored inside the "
         f"brain of {n} phantoms. Gains are paired differences to the first row, with "
-        "95 % intervals over people; one training run each.",
+        "95 % intervals over people; one training run each. Before that each arm had "
+        "the short pre-training of its row, which is not counted.",
         "",
         "~~~{table} Quality at equal samples seen, PET 16x32x32.",
         ":name: bars-quality",
@@ -237,9 +238,10 @@ def _equivalence_lines(table: pd.DataFrame) -> list[str]:
         "## Is a sampler of few calls as good as 999?",
         "",
         f"The same network, {n} phantoms, {k} samples each, against DDPM with 999 "
-        "calls. Scores of images alone reward few calls, so detail and the spread "
-        "between a person's samples count as much. A row holds if its whole 95 % "
-        "interval over people lies inside the margin.",
+        "calls. Scores of images alone may reward few calls, so detail (`hf_ratio`, "
+        "energy of the finest detail over that of the real PET) and the spread between "
+        "a person's samples (`sample_sd`, SUVR) count as much. A row holds if its "
+        "whole 95 % interval over people lies inside the margin.",
         "",
         "~~~{table} Samplers of few calls against DDPM with 999 calls.",
         ":name: bars-equivalence",

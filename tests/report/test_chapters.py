@@ -11,24 +11,11 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from writing import write_chapter
 
 from mri2pet import paths
 from mri2pet.report import chapters
 from mri2pet.report.chapters import ChapterError, execute_chapters, gate
-
-PARAMETERS = 'profile: str = "smoke"  # p\nrun_dir: str = ""  # d\nx: int = 0  # x'
-
-
-def _write(root, name, *sources):
-    cells = [new_markdown_cell("# T"), new_code_cell(PARAMETERS)]
-    cells[1].metadata["tags"] = ["parameters"]
-    cells += [new_code_cell(s) for s in sources]
-    for number, cell in enumerate(cells):
-        cell["id"] = f"c{number}"
-    kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
-    notebook = new_notebook(cells=cells, metadata={"kernelspec": kernel})
-    nbformat.write(notebook, root / "notebooks" / f"{name}.ipynb")
 
 
 class _Profile(SimpleNamespace):
@@ -65,8 +52,10 @@ def _go(run, **options):
 
 
 def test_chapters_run_in_order_with_their_parameters_and_this_python(run, project):
-    _write(project, "02_b", "print(profile, x)")
-    _write(project, "01_a", "import sys, os\nprint(sys.executable)\nprint(run_dir)")
+    write_chapter(project, "02_b", "print(profile, x)")
+    write_chapter(
+        project, "01_a", "import sys, os\nprint(sys.executable)\nprint(run_dir)"
+    )
     outcomes, _ = _go(run, parameters={"x": 7})
     assert [o.chapter for o in outcomes] == ["01_a", "02_b"]
     assert all(o.reason == "not run yet" for o in outcomes)
@@ -80,20 +69,20 @@ def test_chapters_run_in_order_with_their_parameters_and_this_python(run, projec
 
 
 def test_unknown_parameter_is_an_error_before_anything_runs(run, project):
-    _write(project, "01_a", "1")
+    write_chapter(project, "01_a", "1")
     with pytest.raises(ValueError, match=r"01_a\.ipynb: no parameter 'steps'"):
         _go(run, parameters={"steps": 3})
     assert not (run.path / "notebooks").exists()
 
 
 def test_unknown_chapter_is_an_error(run, project):
-    _write(project, "01_a", "1")
+    write_chapter(project, "01_a", "1")
     with pytest.raises(ValueError, match="chapter '05_x': expected one of 01_a"):
         _go(run, chapters=["05_x"])
 
 
 def test_reasons_for_running_again_are_given(run, project):
-    _write(project, "01_a", "print(1)")
+    write_chapter(project, "01_a", "print(1)")
     _go(run)
     assert _go(run)[0][0].reason == ""
 
@@ -115,7 +104,7 @@ def test_reasons_for_running_again_are_given(run, project):
     (project / "data" / "published" / "t.csv").write_text("1")
     assert reason() == "the published values changed"
     (project / "data" / "published" / "t.csv").unlink()
-    _write(project, "01_a", "print(2)")
+    write_chapter(project, "01_a", "print(2)")
     assert reason() == "its text or code changed"
 
 
@@ -130,8 +119,8 @@ def test_a_changed_module_is_a_reason():
 
 
 def test_failing_cell_leaves_no_usable_chapter_and_keeps_finished_ones(run, project):
-    _write(project, "01_a", "print(1)")
-    _write(project, "02_b", "raise ArithmeticError('two')", "print(3)")
+    write_chapter(project, "01_a", "print(1)")
+    write_chapter(project, "02_b", "raise ArithmeticError('two')", "print(3)")
     with pytest.raises(ChapterError, match="02_b.*ArithmeticError: two"):
         _go(run)
     folder = run.path / "notebooks"
@@ -144,14 +133,14 @@ def test_failing_cell_leaves_no_usable_chapter_and_keeps_finished_ones(run, proj
 
 
 def test_cell_that_hangs_is_stopped(run, project):
-    _write(project, "01_a", "import time\ntime.sleep(60)")
+    write_chapter(project, "01_a", "import time\ntime.sleep(60)")
     with pytest.raises(ChapterError, match="the kernel stopped"):
         _go(run, cell_timeout=2)
     assert not (run.path / "notebooks" / "01_a.ipynb").exists()
 
 
 def test_runner_killed_midway_leaves_no_usable_chapter(run, project, tmp_path):
-    _write(project, "01_a", "import time\nopen('started', 'w')\ntime.sleep(60)")
+    write_chapter(project, "01_a", "import time\nopen('started', 'w')\ntime.sleep(60)")
     code = f"""
 import pathlib, types
 from mri2pet import paths
@@ -174,7 +163,7 @@ execute_chapters(run)
     process.wait()
     assert not (run.path / "notebooks" / "01_a.ipynb").exists()
     started.unlink()
-    _write(project, "01_a", "print(1)")
+    write_chapter(project, "01_a", "print(1)")
     assert _go(run)[0][0].reason == "not run yet"
     assert not gate(run.path / "notebooks" / "01_a.ipynb")
 
@@ -188,5 +177,5 @@ def test_gate_refuses_what_is_no_notebook(tmp_path, content):
 
 
 def test_gate_refuses_a_clean_notebook(run, project):
-    _write(project, "01_a", "print(1)")
+    write_chapter(project, "01_a", "print(1)")
     assert gate(project / "notebooks" / "01_a.ipynb")

@@ -7,26 +7,12 @@ import subprocess
 import sys
 import time
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from writing import write_chapter
 
 from mri2pet import paths
 from mri2pet.report.chapters import ChapterError, executed_path, gate
 from mri2pet.report.together import execute_together
-
-PARAMETERS = 'profile: str = "smoke"  # p\nrun_dir: str = ""  # d'
-
-
-def _write(root, name, *sources):
-    cells = [new_markdown_cell("# T"), new_code_cell(PARAMETERS)]
-    cells[1].metadata["tags"] = ["parameters"]
-    cells += [new_code_cell(s) for s in sources]
-    for number, cell in enumerate(cells):
-        cell["id"] = f"c{number}"
-    kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
-    notebook = new_notebook(cells=cells, metadata={"kernelspec": kernel})
-    nbformat.write(notebook, root / "notebooks" / f"{name}.ipynb")
 
 
 @pytest.fixture
@@ -59,8 +45,8 @@ def run(tiny_run, project, tmp_path):
 def test_two_at_a_time_in_the_order_of_the_book(run, project):
     meet = "import pathlib, time\npathlib.Path('{me}').touch()\n"
     meet += "while not pathlib.Path('{other}').exists():\n    time.sleep(0.05)"
-    _write(project, "01_a", meet.format(me="a", other="b"))
-    _write(project, "02_b", meet.format(me="b", other="a"))
+    write_chapter(project, "01_a", meet.format(me="a", other="b"))
+    write_chapter(project, "02_b", meet.format(me="b", other="a"))
     lines = []
     outcomes = execute_together(run, ["01_a", "02_b"], report=lines.append)
     assert [o.chapter for o in outcomes] == ["01_a", "02_b"]
@@ -75,7 +61,7 @@ def test_two_at_a_time_in_the_order_of_the_book(run, project):
 def test_kernels_do_not_spin_beside_each_other(run, project, monkeypatch):
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     for name in ("01_a", "02_b"):
-        _write(
+        write_chapter(
             project,
             name,
             "import os\nassert os.environ['OMP_WAIT_POLICY'] == 'PASSIVE'",
@@ -85,9 +71,9 @@ def test_kernels_do_not_spin_beside_each_other(run, project, monkeypatch):
 
 
 def test_a_failure_leaves_the_other_chapters_done(run, project):
-    _write(project, "01_a", "raise ArithmeticError('no')")
-    _write(project, "02_b", "print(1)")
-    _write(project, "03_c", "print(1)")
+    write_chapter(project, "01_a", "raise ArithmeticError('no')")
+    write_chapter(project, "02_b", "print(1)")
+    write_chapter(project, "03_c", "print(1)")
     with pytest.raises(ChapterError, match="01_a"):
         execute_together(run, ["01_a", "02_b", "03_c"], report=lambda _: None)
     assert not executed_path(run, "01_a").exists()

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mri2pet.config import load_profile
+from mri2pet.run import Run
 from mri2pet.stages import learned
 from mri2pet.stages.adversarial import METHODS, adversarial, fit_unit_scale, source
 from mri2pet.stages.sample import sample_stage
@@ -28,7 +29,7 @@ def test_a_gan_row_makes_pets(tiny_run, row, design):
 
 
 @pytest.mark.parametrize("design", ["published", "corrected"])
-def test_the_target_starts_from_the_source(tiny_run, design):
+def test_the_target_starts_from_the_source(tiny_run, tiny_profile, design):
     """Both networks do, and the frozen copies are the source's too."""
     first = source(tiny_run, design)
     weights = torch.load(first.path, weights_only=True)
@@ -40,11 +41,10 @@ def test_the_target_starts_from_the_source(tiny_run, design):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(learned, "train", record)
-        patch.setattr(tiny_run.profile.training, "__dict__", {
-            **vars(tiny_run.profile.training), "gan_steps": 99
-        })  # fmt: skip
+        longer = Run.open(tiny_profile, tiny_run.path, quiet=True, gan_steps=99)
+        longer.log = lambda text: None
         with pytest.raises(KeyboardInterrupt):
-            adversarial(tiny_run, "maskgan", design)
+            adversarial(longer, "maskgan", design)
     recipe = seen["recipe"]
     for network, state in (
         (recipe.generator, weights["model"]),
