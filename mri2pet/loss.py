@@ -123,11 +123,11 @@ def laplacian_loss(
     A wrong overall level costs nothing, a checkerboard of the same size does:
 
     >>> x0 = torch.zeros(1, 1, 32, 32)
-    >>> laplacian_loss(x0, x0 + 1).item()
-    0.0
+    >>> print(f"{laplacian_loss(x0, x0 + 1):.4f}")
+    0.0000
     >>> checkers = (-1.0) ** (torch.arange(32)[:, None] + torch.arange(32))
-    >>> laplacian_loss(x0, x0 + checkers).item()
-    1.0
+    >>> print(f"{laplacian_loss(x0, x0 + checkers):.4f}")
+    1.0000
     """
     same_shape("x0_hat", x0_hat_BDHW, "x0", x0_BDHW)
     _finite_on_cpu(x0=x0_BDHW)
