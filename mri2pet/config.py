@@ -17,8 +17,8 @@ from mri2pet import paths
 
 DesignName = Literal["published", "corrected"]
 
-# Rows that are trained, with the pre-training each one starts from and whether
-# the Laplacian pyramid term is part of its fine-tuning (audit, section 5).
+# Diffusion rows, with the pre-training each one starts from and whether the
+# Laplacian pyramid term is part of its fine-tuning (audit, sections 5 and 6.8).
 PRETRAINING: dict[str, str] = {
     "mri2pet": "style",
     "no_style": "noisy",
@@ -27,6 +27,7 @@ PRETRAINING: dict[str, str] = {
     "no_loss": "style",
     "vanilla": "",
     "mri2pet_published": "style",
+    "ddpm_pa": "self",  # in design published: noisy, as released
 }
 WITH_LAPLACIAN = {
     "mri2pet",
@@ -35,7 +36,13 @@ WITH_LAPLACIAN = {
     "no_pretraining",
     "mri2pet_published",
 }
-CONTROLS = ("mean_template", "random_subject", "regression_unet")
+CONTROLS = ("mean_template", "nearest_subject", "random_subject", "regression_unet")
+
+
+def pretraining_kind(row: str, design: str) -> str:
+    """Pre-training that a diffusion row starts from; empty for none."""
+    released_noise = (row, design) == ("ddpm_pa", "published")
+    return "noisy" if released_noise else PRETRAINING[row]
 
 
 class _Frozen(BaseModel):
@@ -111,13 +118,21 @@ class TrainingConfig(_Frozen):
     learning_rate_schedule: Literal["cosine", "constant"] = "cosine"
     warmup_steps: int = Field(0, ge=0)
     accumulation_steps: int = Field(2, ge=1)  # micro-batches of the published design
+    micro_batch_size: int = Field(0, ge=0)  # most samples at once; 0 = the whole batch
     clip_norm: float = Field(0.5, gt=0)  # as released
     ema_decay: float = Field(0.99, ge=0, lt=1)  # where the design has an EMA
     laplacian: float = Field(0.25, ge=0)  # lambda of equation (4)
     laplacian_levels: int = Field(5, ge=1)
     flip: bool = True  # mirror left-right at random; the release has none
     checkpoint_every: int = Field(100, ge=1)
+    snapshots: tuple[int, ...] = ()  # samples seen at which fine-tuning keeps weights
     activation_checkpointing: bool = False  # less memory, a third more time
+
+    def micro_batches(self, batch_size: int) -> int:
+        """Parts in which a batch is computed; its gradient is the same."""
+        if self.micro_batch_size == 0:
+            return 1
+        return max(1, batch_size // self.micro_batch_size)
 
     @model_validator(mode="after")
     def _people_to_compare(self) -> TrainingConfig:

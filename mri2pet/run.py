@@ -158,10 +158,10 @@ class Run(Engine):
         return learn.pretrain(self, kind, design, **variant)
 
     def finetune(self, row: str, design: str, **variant: Any) -> Learned:
-        """Return a fine-tuned network of one row of Table 1."""
-        from mri2pet.stages import learn
+        """Return the network of one learned row of Table 1."""
+        from mri2pet.stages import rows
 
-        return learn.finetune(self, row, design, **variant)
+        return rows.trained(self, row, design, **variant)
 
     def regression(self) -> Learned:
         """Return the regression control."""

@@ -150,6 +150,20 @@ class State:
         ema = None if ema_decay is None else Average(game.network, ema_decay)
         return cls(players, optimizers, ema)
 
+    def weights(self, network: nn.Module) -> dict[str, torch.Tensor]:
+        """Weights of the network that makes images, averaged where they are.
+
+        Parameters
+        ----------
+        network : Module
+            The game's network.
+
+        Returns
+        -------
+        dict of str to Tensor
+        """
+        return network.state_dict() if self.ema is None else self.ema.shadow
+
     def save(self, path: Path) -> None:
         """Write everything, whole or not at all.
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from mri2pet.checkpoint import save_tensors
 from mri2pet.checks import number, one_of, whole
 from mri2pet.memory import keep_freed_memory
 from mri2pet.pairs import Pairs, batch_indices, step_generator
@@ -177,6 +178,7 @@ def train(
     dtype: str = "float32",
     device: str = "cpu",
     progress: Callable[[int, int, float], None] | None = None,
+    snapshots: Mapping[int, Path] | None = None,
 ) -> Trained:
     """Run a recipe to the end of its budget, from its last checkpoint if any.
 
@@ -198,6 +200,9 @@ def train(
         Where to compute.
     progress : callable, optional
         Called as progress(step, steps, loss).
+    snapshots : mapping of int to Path, optional
+        After so many steps, write the weights of the network that makes images (their
+        moving average where the budget has one) to this file: a learning curve.
 
     Returns
     -------
@@ -270,6 +275,8 @@ def train(
         )
         if state.ema is not None:
             state.ema.update(game.network, step)
+        if snapshots and done in snapshots and fabric.is_global_zero:
+            save_tensors({"model": state.weights(game.network)}, snapshots[done])
         due = done == budget.steps or done % budget.checkpoint_every == 0
         if checkpoint is not None and due and fabric.is_global_zero:
             state.save(checkpoint)

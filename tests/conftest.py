@@ -27,7 +27,7 @@ cohort:
 body: {width: 8}
 style: {volumes: 4, steps: 2, batch_size: 2}
 training:
-  batch_size: 2
+  batch_size: 4
   pretrain_steps: 3
   finetune_steps: 4
   published_net_batch_size: 2

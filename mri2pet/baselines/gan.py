@@ -158,19 +158,20 @@ class GanRecipe:
 
         A critic with several heads is told by `head` which one to use.
         """
-        fake_B = critic(fake_BCDHW, mri_BCDHW, **head)
-        real_B = critic(real_BCDHW, mri_BCDHW, **head)
-        penalty = self.slopes(mri_BCDHW, real_BCDHW, fake_BCDHW, draws, **head)
+        mri_BV = critic(None, mri_BCDHW)
+        fake_B = critic(fake_BCDHW, mri_BV, **head)
+        real_B = critic(real_BCDHW, mri_BV, **head)
+        penalty = self.slopes(mri_BV, real_BCDHW, fake_BCDHW, draws, **head)
         return self.wasserstein(fake_B, real_B, penalty)
 
-    def slopes(self, mri_BCDHW, real_BCDHW, fake_BCDHW, draws, **head: bool) -> Tensor:
+    def slopes(self, mri_BV, real_BCDHW, fake_BCDHW, draws, **head: bool) -> Tensor:
         """Gradient penalty of the critic.
 
         It asks the network itself, in float32: Fabric's wrapper refuses gradients of
         gradients in mixed precision.
         """
         return gradient_penalty(
-            lambda x: self.critic(x, mri_BCDHW, **head),
+            lambda x: self.critic(x, mri_BV, **head),
             real_BCDHW,
             fake_BCDHW,
             draws["between"],

@@ -141,8 +141,8 @@ class Critic(nn.Module):
 
     def forward(
         self,
-        pet_BCDHW: Tensor,
-        mri_BCDHW: Tensor,
+        pet_BCDHW: Tensor | None,
+        mri: Tensor,
         *,
         keep_BV: Tensor | None = None,
         patch: bool = False,
@@ -152,10 +152,11 @@ class Critic(nn.Module):
 
         Parameters
         ----------
-        pet_BCDHW : Tensor
-            PET in [-1, 1], shape (B, 1, d, h, w).
-        mri_BCDHW : Tensor
-            MRI, shape (B, 1, D, H, W).
+        pet_BCDHW : Tensor or None
+            PET in [-1, 1], shape (B, 1, d, h, w). None: only encode the MRI.
+        mri : Tensor
+            MRI, shape (B, 1, D, H, W), or its vectors, shape (B, 256). Encoding the MRI
+            is the larger part of the work, so it is done once for all PETs of a turn.
         keep_BV : Tensor, optional
             Factors of the 512 numbers that both encoders give, shape (B, 512) or
             (B, 1): masked discrimination.
@@ -167,11 +168,14 @@ class Critic(nn.Module):
         Returns
         -------
         Tensor, or (Tensor, list of Tensor)
-            Scores, shape (B,).
+            Scores, shape (B,); or the vectors of the MRI, shape (B, 256).
         """
+        mri_BV = self.mri_encoder(mri) if mri.ndim == 5 else mri
+        if pet_BCDHW is None:
+            return mri_BV
         if patch and self.patch is None:
             raise ValueError("patch=True, but this critic was made without patch_head")
-        h = torch.cat([self.mri_encoder(mri_BCDHW), self.pet_encoder(pet_BCDHW)], dim=1)
+        h = torch.cat([mri_BV, self.pet_encoder(pet_BCDHW)], dim=1)
         if keep_BV is not None:
             h = h * keep_BV.to(h)
         found = []

@@ -115,7 +115,9 @@ def _learn(run, name, design, method, switches, steps, pairs, start) -> Learned:
     plan, grids = run.profile.training, run.profile.grids
     released = design == "published"
     network = {"kind": "generator", "pet_shape": grids.pet, "mri_shape": grids.mri}
-    parts = plan.accumulation_steps if released else 1
+    parts = plan.micro_batches(plan.gan_batch_size)
+    if released:
+        parts = plan.accumulation_steps
     carried = switches.get("alternation") == "released"
     budget = Budget(
         steps=steps,
@@ -158,4 +160,5 @@ def _learn(run, name, design, method, switches, steps, pairs, start) -> Learned:
         inputs=[cohort_stage(run)] + ([start.stage] if start else []),
         start=start,
         scale=fit_unit_scale,
+        snapshots=name.startswith("finetune-"),
     )

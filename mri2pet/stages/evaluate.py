@@ -8,28 +8,17 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from mri2pet.baselines.controls import first_scans
-from mri2pet.config import CONTROLS, PRETRAINING
 from mri2pet.evaluation.frechet import RandomFeatures
 from mri2pet.evaluation.published import beside_table1
 from mri2pet.evaluation.scoring import score_every_subject, score_scans, summarise
 from mri2pet.stages.cohort import cohort, cohort_stage
+from mri2pet.stages.rows import table1_rows
 from mri2pet.stages.sample import read_synthetic, sample_stage
 
 if TYPE_CHECKING:
     from mri2pet.run import Run, Stage
 
 POSITIVE_SUVR = 1.11  # composite of real PETs, where no latent truth is known
-
-
-def table1_rows() -> list[tuple[str, str]]:
-    """Rows of Table 1 that this package makes, with their designs, in order."""
-    rows = [(name, "") for name in CONTROLS]
-    for row in PRETRAINING:
-        designs = ("published", "corrected")
-        rows += [
-            (row, d) for d in designs if row != "mri2pet_published" or d == designs[0]
-        ]
-    return rows
 
 
 def table1_stage(run: Run) -> Stage:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
+from mri2pet.baselines.ddpm_pa import DdpmPaRecipe
 from mri2pet.cohort.scaling import scaled_mri
-from mri2pet.config import PRETRAINING, WITH_LAPLACIAN, Design
+from mri2pet.config import PRETRAINING, WITH_LAPLACIAN, Design, pretraining_kind
 from mri2pet.pairs import ArrayPairs
 from mri2pet.recipes import DiffusionRecipe, RegressionRecipe
 from mri2pet.schedule import NoiseSchedule
@@ -25,7 +26,14 @@ PRETRAINING_KINDS = ("style", "self", "noisy")
 _DESIGN_KEYS = set(Design.model_fields)
 # Of these, the ones that pre-training knows; it has no image loss.
 _PRETRAINING_KEYS = {"prediction", "conditioning", "accumulation", "ema"}
-_TRAINING_KEYS = {"steps", "laplacian", "learning_rate", "batch_size"}
+_TRAINING_KEYS = {"steps", "laplacian", "learning_rate", "batch_size", "seed"}
+# What the release does in DDPM-PA and the cited paper does not (audit, 6.8).
+DDPM_PA_RELEASED = {
+    "shared_draws": False,
+    "kl": "released",
+    "haar": "summed",
+    "mri_noise": 1.0,
+}
 
 
 def pretrain(run: Run, kind: str, design: str, **variant: Any) -> Learned:
@@ -67,7 +75,9 @@ def _pretrain(
         "condition_noise": 1.0 if kind == "noisy" else 0.0,
         "flip": run.profile.training.flip,
     }
-    return _learn(run, name, switches, own_net, budget, recipe, pairs, inputs, None)
+    return _learn(
+        run, name, switches, own_net, budget, recipe, pairs, inputs, None, variant
+    )
 
 
 def finetune(run: Run, row: str, design: str, **variant: Any) -> Learned:
@@ -82,10 +92,10 @@ def finetune(run: Run, row: str, design: str, **variant: Any) -> Learned:
     own_net = row == "mri2pet_published"
     # The released fault of accumulation is in pre-training only (audit, 5).
     switches = switches.model_copy(update={"accumulation": "correct"})
-    kind = PRETRAINING[row]
+    kind = pretraining_kind(row, design)
     start = None
     if kind:
-        passed = {k: v for k, v in variant.items() if k in _PRETRAINING_KEYS}
+        passed = {k: v for k, v in variant.items() if k in _PRETRAINING_KEYS | {"seed"}}
         start = _pretrain(run, kind, design, row, passed)
     budget = _budget(run, switches, "finetune", own_net, budget_keys)
     inputs = [cohort_stage(run)] + ([start.stage] if start else [])
@@ -98,9 +108,25 @@ def finetune(run: Run, row: str, design: str, **variant: Any) -> Learned:
         "image_loss": switches.image_loss,
         "flip": run.profile.training.flip,
     }
+    if row == "ddpm_pa":
+        recipe = {
+            "ddpm_pa": True,
+            "prediction": switches.prediction,
+            "flip": run.profile.training.flip,
+            **(DDPM_PA_RELEASED if design == "published" else {}),
+        }
     name = _name(f"finetune-{row}", design, False, variant)
     return _learn(
-        run, name, switches, own_net, budget, recipe, _pet_pairs(run), inputs, start
+        run,
+        name,
+        switches,
+        own_net,
+        budget,
+        recipe,
+        _pet_pairs(run),
+        inputs,
+        start,
+        variant,
     )
 
 
@@ -120,13 +146,20 @@ def regression(run: Run) -> Learned:
         _pet_pairs(run),
         inputs,
         None,
+        {},
     )
 
 
-def _learn(run, name, switches, own_net, budget, recipe, pairs, inputs, start):
-    def make(model: nn.Module) -> DiffusionRecipe | RegressionRecipe:
+def _learn(
+    run, name, switches, own_net, budget, recipe, pairs, inputs, start, variant
+) -> Learned:
+    def make(model: nn.Module) -> DiffusionRecipe | RegressionRecipe | DdpmPaRecipe:
         if recipe.get("regression"):
             return RegressionRecipe(model, flip=recipe["flip"])
+        if recipe.get("ddpm_pa"):
+            own = {k: v for k, v in recipe.items() if k != "ddpm_pa"}
+            # The model holds the source's weights; the recipe freezes a copy of them.
+            return DdpmPaRecipe(model, model, NoiseSchedule(), **own)
         return DiffusionRecipe(model, NoiseSchedule(), **recipe)
 
     return learn(
@@ -141,6 +174,8 @@ def _learn(run, name, switches, own_net, budget, recipe, pairs, inputs, start):
         pairs=pairs,
         inputs=inputs,
         start=start,
+        seed=variant.get("seed"),
+        snapshots=name.startswith("finetune-"),
     )
 
 
@@ -176,7 +211,9 @@ def _budget(run, switches, phase, own_net, keys) -> Budget:
         learning_rate_schedule=plan.learning_rate_schedule,
         warmup_steps=plan.warmup_steps,
         accumulation_steps=(
-            plan.accumulation_steps if switches.accumulation == "released" else 1
+            plan.accumulation_steps
+            if switches.accumulation == "released"
+            else plan.micro_batches(int(keys.get("batch_size", size)))
         ),
         accumulation=switches.accumulation,
         clip_norm=plan.clip_norm,

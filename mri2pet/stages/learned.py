@@ -42,11 +42,17 @@ class Learned:
     clip: tuple[float, float]
     losses: pd.DataFrame
 
-    def model(self) -> nn.Module:
-        """Return the network with its final weights, in evaluation mode."""
+    def model(self, samples: int | None = None) -> nn.Module:
+        """Return the network in evaluation mode, final or as of so many samples."""
+        path = self.path if samples is None else self.snapshots()[samples]
         network = build_network(self.network)
-        load_weights(network, load_tensors(self.path)["model"], self.path)
+        load_weights(network, load_tensors(path)["model"], path)
         return network.to(memory_format=torch.channels_last_3d).eval()
+
+    def snapshots(self) -> dict[int, Path]:
+        """Files of weights that training has kept on its way, by samples seen."""
+        files = (self.path.parent / "snapshots").glob("*.pt")
+        return {int(f.stem): f for f in sorted(files)}
 
 
 def build_network(spec: dict[str, Any]) -> nn.Module:
@@ -143,6 +149,8 @@ def learn(
     inputs: Sequence[Stage],
     start: Learned | None = None,
     scale: Callable = fit_pet_scale,
+    seed: int | None = None,
+    snapshots: bool = False,
 ) -> Learned:
     """Train a network, or return it when it is there already.
 
@@ -169,6 +177,10 @@ def learn(
         Network whose weights are the first.
     scale : callable
         Fits the map between SUVR and network units to the training PETs.
+    seed : int, optional
+        Of initial weights, order and noise; by default the profile's.
+    snapshots : bool
+        Keep the weights after the numbers of samples that the profile names.
     """
     output = f"checkpoints/{name}"
     dtype = precision(run, network)
@@ -178,13 +190,19 @@ def learn(
         "recipe": recipe,
         "dtype": dtype,
     }
+    if seed is not None:
+        settings["training_seed"] = seed
+    seed = run.profile.seed if seed is None else seed
+    kept = _kept(run, budget) if snapshots else {}
+    if kept:
+        settings["snapshots"] = list(kept.values())
 
     def build(work: Path) -> None:
         folder = work / output
         folder.mkdir(parents=True, exist_ok=True)
         with torch.random.fork_rng(devices=[]):
             # Initial weights are the only thing PyTorch draws by itself.
-            torch.manual_seed(run.profile.seed)
+            torch.manual_seed(seed)
             model = build_network(network)
             if start is not None:
                 load_weights(model, load_tensors(start.path)["model"], start.path)
@@ -194,11 +212,15 @@ def learn(
             chosen,
             pairs(),
             budget,
-            seed=run.profile.seed,
+            seed=seed,
             checkpoint=work / "state.pt",
             dtype=dtype,
             device=run.profile.device,
             progress=_progress(run, name),
+            snapshots={
+                step: folder / "snapshots" / f"{samples:07d}.pt"
+                for step, samples in kept.items()
+            },
         )
         content = {"model": trained.network.state_dict()}
         if len(trained.players) > 1:
@@ -218,6 +240,12 @@ def learn(
     )
     learned = load_learned(stage.path())
     return replace(learned, stage=stage)
+
+
+def _kept(run: Run, budget: Budget) -> dict[int, int]:
+    """Steps after which weights are kept, with the samples that the profile names."""
+    steps = {max(1, n // budget.batch_size): n for n in run.profile.training.snapshots}
+    return {step: n for step, n in sorted(steps.items()) if step <= budget.steps}
 
 
 def precision(run: Run, network: dict[str, Any]) -> str:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mri2pet.config import PRETRAINING
+from mri2pet.config import CONTROLS, PRETRAINING
+from mri2pet.stages.adversarial import METHODS
+from mri2pet.stages.rows import DESIGNS, learned_rows
 
 if TYPE_CHECKING:
     from mri2pet.run import Run
 
-DESIGNS = ("published", "corrected")
 KINDS = ("style", "self", "noisy")
 
 # Chapter 7 compares these on four validation people.
@@ -88,6 +89,14 @@ def finetuning(run: Run) -> None:
         run.sample("mri2pet", design, part="val", people=4, **chosen)
 
 
+def baselines(run: Run) -> None:
+    """Chapter 8: the methods from outside, the ablations and the controls."""
+    for row, design in learned_rows():
+        run.sample(row, design)
+    for row in CONTROLS:
+        run.sample(row)
+
+
 def table1(run: Run) -> None:
     """Chapter 9: every row of Table 1."""
     run.evaluate()
@@ -100,6 +109,7 @@ CHAPTERS: dict[str, Callable[[Run], None]] = {
     "05_laplacian_loss": scratch,
     "06_pretraining": pretraining,
     "07_finetuning": finetuning,
+    "08_baselines": baselines,
     "09_table1": table1,
 }
 # Names of `mri2pet stage`.
@@ -107,11 +117,7 @@ STAGES: dict[str, Callable[[Run], None]] = {
     "cohort": cohort,
     "style": style,
     "pretrain": lambda run: [run.pretrain(k, d) for d in DESIGNS for k in KINDS],
-    "finetune": lambda run: [
-        run.finetune(row, d)
-        for row in PRETRAINING
-        for d in (DESIGNS[:1] if row == "mri2pet_published" else DESIGNS)
-    ],
+    "finetune": lambda run: [run.finetune(*key) for key in learned_rows()],
     "sample": finetuning,
     "evaluate": table1,
 }

@@ -15,17 +15,17 @@ import numpy as np
 import torch
 import zarr
 
-from mri2pet.baselines.controls import mean_template, random_subject
+from mri2pet.baselines.controls import mean_template, nearest_subject, random_subject
 from mri2pet.baselines.networks import NOISE
 from mri2pet.config import CONTROLS
 from mri2pet.memory import keep_freed_memory
 from mri2pet.recipes import Conditioned, regress
 from mri2pet.samplers import draw_noise
 from mri2pet.schedule import NoiseSchedule
-from mri2pet.stages.adversarial import METHODS, adversarial
 from mri2pet.stages.cohort import cohort, cohort_stage
-from mri2pet.stages.learn import finetune, regression
+from mri2pet.stages.learn import regression
 from mri2pet.stages.learned import Learned, precision
+from mri2pet.stages.rows import trained
 from mri2pet.synthesis import sample_generator, synthesize
 
 if TYPE_CHECKING:
@@ -69,13 +69,12 @@ def sample(run: Run, row: str, design: str = "", **variant: Any) -> Synthetic:
     ----------
     run : Run
     row : str
-        A trained row, or a control (`mean_template`, `random_subject`,
-        `regression_unet`; no design).
+        A trained row, or a control (no design).
     design : {"published", "corrected", ""}
     **variant
         `calls`, `samples`, `sampler`, `variance`, `eta`, `clip_x0`, `part` ("test" or
         "val") and `people` (only the first few scans) change the sampling; other
-        keys are passed to `finetune`.
+        keys change the training of a diffusion row.
     """
     return read_synthetic(sample_stage(run, row, design, **variant).path())
 
@@ -88,18 +87,16 @@ def read_synthetic(path: Path) -> Synthetic:
 
 def sample_stage(run: Run, row: str, design: str = "", **variant: Any) -> Stage:
     """As `sample`, but return the finished stage."""
-    settings = _sampling(run, row, design, variant)
+    settings = sampling_settings(run, row, design, variant)
     if row in CONTROLS:
         if design:
             raise ValueError(
                 f"row {row!r} is a control and has no design, not {design!r}"
             )
         learned = regression(run) if row == "regression_unet" else None
-    elif row in METHODS:
-        learned = adversarial(run, row, design)
     else:
         rest = {k: v for k, v in variant.items() if k not in settings}
-        learned = finetune(run, row, design, **rest)
+        learned = trained(run, row, design, **rest)
     inputs = [cohort_stage(run)] + ([learned.stage] if learned else [])
     tags = "".join(f"_{k}={v}" for k, v in sorted(variant.items()))
     name = f"{row}.{design}{tags}" if design else f"{row}{tags}"
@@ -112,10 +109,8 @@ def sample_stage(run: Run, row: str, design: str = "", **variant: Any) -> Stage:
             samples = _control(run, row, ids)[:, None]
         elif row == "regression_unet":
             samples = _regression(learned, store.read("mri", ids))[:, None]
-        elif row in METHODS:
-            samples = _generate(run, learned, store.read("mri", ids), ids, settings)
         else:
-            samples = _draw(run, learned, store.read("mri", ids), ids, settings)
+            samples = draw(run, learned, store.read("mri", ids), ids, settings)
         write_synthetic(work / output, ids, samples)
 
     return run.stage(
@@ -153,7 +148,10 @@ def write_synthetic(path: Path, scan_ids: Sequence[str], samples: np.ndarray) ->
     )
 
 
-def _sampling(run: Run, row: str, design: str, variant: dict[str, Any]) -> dict:
+def sampling_settings(
+    run: Run, row: str, design: str, variant: dict[str, Any]
+) -> dict[str, Any]:
+    """Who is sampled and how, by the profile, the design and what `variant` changes."""
     plan = run.profile.sampling
     settings: dict[str, Any] = {"part": "test", "people": None}
     if row not in CONTROLS:
@@ -170,20 +168,42 @@ def _sampling(run: Run, row: str, design: str, variant: dict[str, Any]) -> dict:
     return {k: variant.get(k, v) for k, v in settings.items()}
 
 
-def _draw(
+def draw(
     run: Run,
     learned: Learned,
     mri_NDHW: np.ndarray,
     scan_ids: Sequence[str],
     settings: dict[str, Any],
+    at: int | None = None,
 ) -> np.ndarray:
+    """Draw synthetic PETs from a network, the same for a scan whoever else is drawn.
+
+    Parameters
+    ----------
+    run : Run
+    learned : Learned
+        A denoiser or a generator.
+    mri_NDHW : ndarray, shape (N, D, H, W)
+    scan_ids : sequence of length N
+    settings : dict
+        Of `sampling_settings`.
+    at : int, optional
+        Take the weights as they were after so many samples.
+
+    Returns
+    -------
+    ndarray, shape (N, K, d, h, w)
+        SUVR.
+    """
+    if learned.network["kind"] == "generator":
+        return _generate(run, learned, mri_NDHW, scan_ids, settings, at)
     keep_freed_memory()
     half = precision(run, learned.network) == "bfloat16"
     device = run.profile.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     size = run.profile.sampling.batch_size
-    model = learned.model().to(device)
+    model = learned.model(at).to(device)
     done = []
     for start in range(0, len(scan_ids), size):
         part = slice(start, start + size)
@@ -222,9 +242,10 @@ def _generate(
     mri_NDHW: np.ndarray,
     scan_ids: Sequence[str],
     settings: dict[str, Any],
+    at: int | None,
 ) -> np.ndarray:
     """One pass of a generator for each sample; noise by person, as in `synthesize`."""
-    generator = learned.model()
+    generator = learned.model(at)
     numbers = range(settings["samples"])
     made = []
     for mri, scan_id in zip(mri_NDHW, scan_ids, strict=True):
@@ -255,7 +276,8 @@ def _control(run: Run, row: str, scan_ids: Sequence[str]) -> np.ndarray:
     if row == "mean_template":
         return np.repeat(mean_template(pets)[None], len(scan_ids), axis=0)
     people = store.scans["participant_id"]
-    picks = random_subject(
-        list(people.loc[list(scan_ids)]), list(people.loc[train]), seed=run.profile.seed
-    )
-    return pets[picks]
+    here, there = list(people.loc[list(scan_ids)]), list(people.loc[train])
+    if row == "nearest_subject":
+        mris = store.read("mri", scan_ids), store.read("mri", train)
+        return pets[nearest_subject(*mris, here, there)]
+    return pets[random_subject(here, there, seed=run.profile.seed)]

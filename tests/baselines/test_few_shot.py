@@ -262,7 +262,8 @@ class Ear(nn.Module):
         self.patch = True
 
     def forward(self, *args, **options):
-        self.heard.append((args[0], options.get("patch", False)))
+        if args[0] is not None:  # else the MRI is only encoded
+            self.heard.append((args[0], options.get("patch", False)))
         return self.network(*args, **options)
 
 
@@ -680,7 +681,9 @@ class Mean(nn.Module):
         super().__init__()
         self.slope = nn.Parameter(torch.tensor(1.0))
 
-    def forward(self, pet_BCDHW, mri_BCDHW):
+    def forward(self, pet_BCDHW, mri):
+        if pet_BCDHW is None:
+            return mri  # a toy has nothing to encode
         return self.slope * pet_BCDHW.flatten(1).mean(1)
 
 

@@ -36,7 +36,9 @@ class Judge(nn.Module):
         super().__init__()
         self.slope = nn.Parameter(torch.tensor(slope))
 
-    def forward(self, pet_BCDHW, mri_BCDHW):
+    def forward(self, pet_BCDHW, mri):
+        if pet_BCDHW is None:
+            return mri  # a toy has nothing to encode
         return self.slope * pet_BCDHW.flatten(1).mean(dim=1)
 
 
@@ -122,9 +124,10 @@ def test_mri_noise_and_mirroring_come_from_the_draws():
     seen = []
 
     class Listener(Judge):
-        def forward(self, pet_BCDHW, mri_BCDHW):
-            seen.append((pet_BCDHW.detach(), mri_BCDHW))
-            return super().forward(pet_BCDHW, mri_BCDHW)
+        def forward(self, pet_BCDHW, mri):
+            if pet_BCDHW is not None:
+                seen.append((pet_BCDHW.detach(), mri))
+            return super().forward(pet_BCDHW, mri)
 
     recipe = GanRecipe(Painter(), Listener(), mri_noise=1.0, flip=True)
     batch, draws = batch_of(64), draws_of(recipe, 64)

@@ -112,3 +112,13 @@ def test_what_does_not_fit_is_refused_by_value():
     critic = Critic((16, 32, 32), MRI)
     with pytest.raises(ValueError, match="made without patch_head"):
         critic(torch.zeros(1, 1, 16, 32, 32), torch.zeros(1, 1, *MRI), patch=True)
+
+
+def test_a_critic_encodes_the_mri_once_for_several_pets():
+    torch.manual_seed(0)
+    critic = Critic((16, 32, 32), (16, 32, 32))
+    generator = torch.Generator().manual_seed(0)
+    pet, mri = torch.rand(2, 2, 1, 16, 32, 32, generator=generator)
+    vectors = critic(None, mri)
+    assert vectors.shape == (2, 256)
+    torch.testing.assert_close(critic(pet, vectors), critic(pet, mri))

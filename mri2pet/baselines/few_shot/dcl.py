@@ -88,18 +88,17 @@ class DclRecipe(SourceRecipe):
     ) -> dict[str, Tensor]:
         """Terms of the critic: generated and source image against real ones."""
         source_BCDHW, _ = self.source(draws, mri_BCDHW)
+        mri_BV = critic(None, mri_BCDHW)
 
         def look(pet_BCDHW: Tensor, which: str) -> tuple[Tensor, Tensor]:
             keep_BV = keep_mask(draws[which], self.critic_keep)
-            score_B, layers = critic(
-                pet_BCDHW, mri_BCDHW, keep_BV=keep_BV, features=True
-            )
+            score_B, layers = critic(pet_BCDHW, mri_BV, keep_BV=keep_BV, features=True)
             return score_B, layers[int(draws["critic_layer"][0])]
 
         fake_B, fake_BV = look(fake_BCDHW, "hide_fake")
         real_B, real_BV = look(real_BCDHW, "hide_real")
         _, source_BV = look(source_BCDHW, "hide_fake")
-        penalty = self.slopes(mri_BCDHW, real_BCDHW, fake_BCDHW, draws)
+        penalty = self.slopes(mri_BV, real_BCDHW, fake_BCDHW, draws)
         term = contrast(fake_BV, source_BV, real_BV, temperature=self.temperature)
         terms = self.wasserstein(fake_B, real_B, penalty)
         terms["loss"] = terms["loss"] + self.critic_weight * term

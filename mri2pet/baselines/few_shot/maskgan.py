@@ -85,11 +85,10 @@ class MaskGanRecipe(CdcRecipe):
         whole = self.mask == "samples"
         keep_real_BV = keep_mask(draws["hide_real"], self.keep, whole=whole)
         keep_fake_BV = keep_mask(draws["hide_fake"], self.keep, whole=whole)
-        fake_B, layers = head(
-            fake_BCDHW, mri_BCDHW, keep_BV=keep_fake_BV, features=True
-        )
-        real_B = head(real_BCDHW, mri_BCDHW, keep_BV=keep_real_BV)
-        penalty = self.slopes(mri_BCDHW, real_BCDHW, fake_BCDHW, draws, patch=patch)
+        mri_BV = critic(None, mri_BCDHW)
+        fake_B, layers = head(fake_BCDHW, mri_BV, keep_BV=keep_fake_BV, features=True)
+        real_B = head(real_BCDHW, mri_BV, keep_BV=keep_real_BV)
+        penalty = self.slopes(mri_BV, real_BCDHW, fake_BCDHW, draws, patch=patch)
         # The source sees its own image through the same mask; distances in different
         # parts could not be compared. The patch head has the first two layers only.
         source_layers = self.source_features(mri_BCDHW, keep_fake_BV, draws)
