@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from mri2pet.config import CONTROLS, PRETRAINING
-from mri2pet.stages.adversarial import METHODS
 from mri2pet.stages.rows import DESIGNS, learned_rows
 
 if TYPE_CHECKING:
