@@ -125,6 +125,7 @@ class TrainingConfig(_Frozen):
     laplacian_levels: int = Field(5, ge=1)
     flip: bool = True  # mirror left-right at random; the release has none
     checkpoint_every: int = Field(100, ge=1)
+    seeds: int = Field(1, ge=1)  # trainings of the main rows
     snapshots: tuple[int, ...] = ()  # samples seen at which fine-tuning keeps weights
     activation_checkpointing: bool = False  # less memory, a third more time
 
@@ -162,6 +163,7 @@ class EvaluationConfig(_Frozen):
     bootstrap: int = Field(1000, ge=10)
     coverage: float = Field(0.8, gt=0, lt=1)  # of conformal intervals
     frechet_dims: int = Field(32, ge=2, le=32)
+    curve_people: int = Field(64, ge=2)  # test scans of a learning curve
 
 
 class Design(_Frozen):

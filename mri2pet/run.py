@@ -177,15 +177,21 @@ class Run(Engine):
 
     def evaluate(self) -> pd.DataFrame:
         """Return Table 1, computing whatever it needs."""
-        from mri2pet.stages import evaluate
+        from mri2pet.stages import table1
 
-        return evaluate.table1(self)
+        return table1.table1(self)
+
+    def learning_curves(self) -> pd.DataFrame:
+        """Return scores against samples seen, of every row and control."""
+        from mri2pet.stages import curves
+
+        return curves.learning_curves(self)
 
     def check_999(self) -> pd.DataFrame:
         """Return few ancestral calls against all 999, on a few validation scans."""
-        from mri2pet.stages import evaluate
+        from mri2pet.stages import few_calls
 
-        return evaluate.check_999(self)
+        return few_calls.check_999(self)
 
     # -- results and figures ------------------------------------------------
 

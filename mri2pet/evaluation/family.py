@@ -100,3 +100,89 @@ def paired_family(
     )
     frame.insert(4, "p_holm", holm(frame["p"].to_numpy(float)))
     return frame
+
+
+# Of a table of images: scores with a value for each scan.
+TESTED = ("ssim_brain", "psnr_brain")
+AGAINST = ("mean_template", "regression_unet", "mri2pet")
+TEST_COLUMNS = [
+    *("row", "design", "metric", "region", "comparison"),
+    *("value", "low", "high", "p", "p_holm", "n", "family"),
+]
+
+
+def table_tests(
+    scores: Mapping[tuple[str, str, str], pd.DataFrame],
+    rows: Sequence[tuple[str, str]],
+    *,
+    n_boot: int = 10_000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Paired tests of the rows of a table, adjusted within families.
+
+    A family is fixed before the results are seen: all rows of one design, one score,
+    one comparison.
+
+    Parameters
+    ----------
+    scores : mapping (row, design, variant) -> DataFrame
+        Of `mri2pet.evaluation.scoring.score_scans`, all on the same scans.
+    rows : sequence of (row, design)
+        The learned rows; those without scores are left out.
+    n_boot, seed : int
+        Resamples of people, and the seed of their draw.
+
+    Returns
+    -------
+    DataFrame with `TEST_COLUMNS`
+        A line for each row, score and comparison; ``family`` is the number of
+        comparisons that the p-value was adjusted for.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> def row(mean):
+    ...     ssim = mean + 0.01 * rng.normal(size=30)
+    ...     return pd.DataFrame(
+    ...         {"participant_id": range(30), "ssim_brain": ssim, "psnr_brain": ssim}
+    ...     )
+    >>> scores = {
+    ...     ("mean_template", "", ""): row(0.8),
+    ...     ("gan", "corrected", ""): row(0.6),
+    ...     ("vanilla", "corrected", ""): row(0.8),
+    ... }
+    >>> tests = table_tests(scores, [("gan", "corrected"), ("vanilla", "corrected")])
+    >>> tests.loc[tests["metric"] == "ssim", ["row", "family"]].values.tolist()
+    [['gan', 2], ['vanilla', 2]]
+    >>> bool(tests["p_holm"].min() < 0.001)
+    True
+    """
+    lines = []
+    for design in dict.fromkeys(design for _, design in rows):
+        mine = {r: scores.get((r, design, "")) for r, d in rows if d == design}
+        mine = {row: frame for row, frame in mine.items() if frame is not None}
+        for column in TESTED:
+            metric, _, region = column.partition("_")
+            for other in AGAINST:
+                control = scores.get((other, "", ""), mine.get(other))
+                pairs = {
+                    row: (frame[column].to_numpy(), control[column].to_numpy())
+                    for row, frame in mine.items()
+                    if control is not None and row != other
+                }
+                if not pairs:
+                    continue
+                people = control["participant_id"]
+                tests = paired_family(pairs, people, n_boot=n_boot, seed=seed)
+                tests = tests.rename(columns={"people": "n"}).assign(
+                    row=tests.index,
+                    design=design,
+                    metric=metric,
+                    region=region,
+                    comparison=other,
+                    family=len(pairs),
+                )
+                lines.append(tests)
+    if not lines:
+        return pd.DataFrame(columns=TEST_COLUMNS)
+    return pd.concat(lines, ignore_index=True)[TEST_COLUMNS]

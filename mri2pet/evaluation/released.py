@@ -217,6 +217,52 @@ def released_plus_minus(
     return float(np.mean(polluted)), float(np.std(polluted) / n_boot**0.5)
 
 
+def released_lines(
+    key: tuple[str, str, str],
+    real_NDHW: np.ndarray,
+    synthetic_NDHW: np.ndarray,
+    scan_ids: Sequence[str],
+) -> list[dict]:
+    """SSIM and PSNR of a row as the release would have printed them.
+
+    Parameters
+    ----------
+    key : (row, design, variant)
+        Of the row.
+    real_NDHW, synthetic_NDHW : ndarray, shape (N, D, H, W)
+        SUVR, or any unit.
+    scan_ids : sequence of length N
+
+    Returns
+    -------
+    list of dict
+        Lines of a tidy table with ``variant="released_scoring"``; ``low`` and ``high``
+        are value -+ the released "+-", which is no interval (``interval="released"``).
+
+    Raises
+    ------
+    ValueError
+        As `released_scores`.
+
+    Examples
+    --------
+    >>> pet = np.random.default_rng(0).random((3, 2, 8, 8))
+    >>> lines = released_lines(("gan", "published", ""), pet, pet[[1, 2, 0]], "abc")
+    >>> [(line["metric"], line["interval"]) for line in lines]
+    [('ssim', 'released'), ('psnr', 'released')]
+    """
+    scores = released_scores(real_NDHW, synthetic_NDHW, scan_ids)
+    base = {"row": key[0], "design": key[1], "variant": "released_scoring"}
+    lines = []
+    for metric in ("ssim", "psnr"):
+        value, width = released_plus_minus(scores[f"{metric}_released"])
+        spread = {"value": value, "low": value - width, "high": value + width}
+        where = {"metric": metric, "region": "whole", "comparison": ""}
+        about = {"interval": "released", "n": len(scores)}
+        lines.append({**base, **where, **spread, **about})
+    return lines
+
+
 def _unit_pair(real_DHW, synthetic_DHW) -> tuple[np.ndarray, np.ndarray]:
     """Both volumes in float64, refused outside [0, 1]."""
     pair = []

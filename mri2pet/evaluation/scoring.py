@@ -212,11 +212,12 @@ def _full_key(key) -> tuple[str, str, str]:
     return (*key, *[""] * (3 - len(key)))
 
 
-def comparisons_of(key, keys) -> dict[str, tuple[str, str, str]]:
+def comparisons_of(key, keys, fair=None) -> dict[str, tuple[str, str, str]]:
     """Which other rows a row is compared with: comparison's name -> its key.
 
     The controls and `mri2pet` of the same design; a `corrected` row also with the
     same row as published (named ``<row>/published``), and a variant with its default.
+    A row in `fair` also with its partner (a row and a variant: ``<row>/<variant>``).
     """
     row, design, variant = key
     wanted = {name: (name, "", "") for name in COMPARISONS[:-1]}
@@ -226,6 +227,9 @@ def comparisons_of(key, keys) -> dict[str, tuple[str, str, str]]:
         wanted[row] = (row, design, "")
     if design == "corrected":
         wanted[f"{row}/published"] = (row, "published", variant)
+    if not variant and row in (fair or {}):
+        partner, other = fair[row]
+        wanted[f"{partner}/{other}"] = (partner, design, other)
     return {name: k for name, k in wanted.items() if k in keys and k != key}
 
 
@@ -238,6 +242,7 @@ def summarise(
     floor: tuple[np.ndarray, Sequence[str]] | None = None,
     published: Mapping[tuple[str, str], tuple[float, str]] | None = None,
     samples: Mapping[tuple, int] | None = None,
+    fair: Mapping[str, tuple[str, str]] | None = None,
     n_boot: int = 1000,
     seed: int = 0,
     rho: float = float("nan"),
@@ -259,6 +264,8 @@ def summarise(
         The paper's values; put beside ``published`` rows and rows without a design.
     samples : mapping key -> K, optional
         Samples averaged per scan; 1 where absent.
+    fair : mapping row -> (row, variant), optional
+        A further comparison of a row, within its design.
     n_boot, seed : int
         Resamples of people, and the seed of their draw.
     rho, run_seed
@@ -312,7 +319,7 @@ def summarise(
         )
 
     for key in frames:
-        others = comparisons_of(key, frames)
+        others = comparisons_of(key, frames, fair)
         for (metric, region), (statistic, values) in measures[key].items():
             e = patient_bootstrap(values, patients, statistic, weights_BN=weights)
             add(key, metric, region, "", e)

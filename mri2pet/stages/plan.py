@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mri2pet.config import CONTROLS, PRETRAINING
-from mri2pet.stages.rows import DESIGNS, learned_rows
+from mri2pet.config import PRETRAINING
+from mri2pet.stages.adversarial import METHODS
+from mri2pet.stages.rows import DESIGNS, learned_rows, table1_rows
+from mri2pet.stages.sample import MAIN_ROWS
+from mri2pet.stages.table1 import Arm, arms, attempt
 
 if TYPE_CHECKING:
     from mri2pet.run import Run
@@ -35,8 +38,9 @@ COST = {
     "call": 0.5e-6,  # a network call of SpatialUNet per PET voxel
     "train_published": 4.6e-6,  # the same of PublishedUNet
     "call_published": 1.5e-6,
+    "train_gan": 0.28e-6,  # a sample per MRI voxel, both players; always float32
     "style": 5.1e-6,  # a step of one volume per PET voxel, mean of both Gram matrices
-    "half": 0.65,  # what bfloat16 leaves of these five, where the processor has it
+    "half": 0.65,  # what bfloat16 leaves of these, where the processor has it
     "person": 1.0e-6,  # a phantom per MRI voxel
     "chapter": 15.0,  # kernel, imports, figures
     "probe": 0.0085,  # the probe below
@@ -90,10 +94,8 @@ def finetuning(run: Run) -> None:
 
 def baselines(run: Run) -> None:
     """Chapter 8: the methods from outside, the ablations and the controls."""
-    for row, design in learned_rows():
-        run.sample(row, design)
-    for row in CONTROLS:
-        run.sample(row)
+    for key in table1_rows():
+        attempt(run, Arm(*key))
 
 
 def table1(run: Run) -> None:
@@ -119,6 +121,7 @@ STAGES: dict[str, Callable[[Run], None]] = {
     "finetune": lambda run: [run.finetune(*key) for key in learned_rows()],
     "sample": finetuning,
     "evaluate": table1,
+    "curves": lambda run: run.learning_curves(),
 }
 
 
@@ -136,19 +139,29 @@ def estimate(run: Run) -> dict[str, float]:
     paired = people.train + people.val + people.test
     scans = paired + people.train_two_visits + people.test_two_visits
     test = people.test + people.test_two_visits
-    rows = len(PRETRAINING) - 1
-    samples = plan.batch_size * (
-        2 * len(KINDS) * plan.pretrain_steps + (2 * rows + 6) * plan.finetune_steps
-    )
+    diffusion = [arm for arm in arms(run) if arm.row in PRETRAINING]
+    diffusion = [arm for arm in diffusion if arm.row != "mri2pet_published"]
+    gans = len([arm for arm in arms(run) if arm.row in METHODS])
+    starts = {
+        (PRETRAINING[a.row], a.design, a.keys.get("prediction")) for a in diffusion
+    }
+    steps = plan.pretrain_steps * len([kind for kind, *_ in starts if kind])
+    steps += sum(a.keys.get("steps", plan.finetune_steps) for a in diffusion)
+    steps += plan.finetune_steps * 4  # the regression, and three arms of chapter 5
+    samples = plan.batch_size * steps
     own = 2 * plan.published_net_batch_size * plan.published_net_steps
-    calls = rows * test * (draw.published_calls + draw.calls)
-    calls += test * (draw.samples - 1) * draw.calls + draw.check_people * 999
+    gan_steps = gans * plan.gan_steps + 2 * plan.gan_source_steps
+    each = {"published": draw.published_calls, "corrected": draw.calls}
+    many = {(*key, ""): draw.samples for key in MAIN_ROWS}
+    calls = sum(test * many.get(a.key, 1) * each[a.design] for a in diffusion)
+    calls += draw.check_people * 999
     seconds = {
         "cohort": COST["person"] * mri * (people.unpaired + 2 * scans),
         "style": 2 * COST["style"] * pet * profile.style.volumes * profile.style.steps,
         "training": COST["train"] * pet * samples,
         "published network": pet * (COST["train_published"] * own)
         + pet * COST["call_published"] * test * draw.published_calls,
+        "GANs": COST["train_gan"] * mri * plan.gan_batch_size * gan_steps,
         "sampling": COST["call"] * pet * calls,
         "chapters": COST["chapter"] * len(CHAPTERS),
     }

@@ -31,7 +31,12 @@ from mri2pet.synthesis import sample_generator, synthesize
 if TYPE_CHECKING:
     from mri2pet.run import Run, Stage
 
-MAIN_ROW = ("mri2pet", "corrected")  # the row with K samples a person
+# Rows with K samples a person; all others have one.
+MAIN_ROWS = {
+    ("mri2pet", "corrected"),
+    ("mri2pet", "published"),
+    ("vanilla", "corrected"),
+}
 
 
 @dataclass(frozen=True)
@@ -107,8 +112,6 @@ def sample_stage(run: Run, row: str, design: str = "", **variant: Any) -> Stage:
         ids = store.ids(part=settings["part"], has_pet=True)[: settings["people"]]
         if learned is None:
             samples = _control(run, row, ids)[:, None]
-        elif row == "regression_unet":
-            samples = _regression(learned, store.read("mri", ids))[:, None]
         else:
             samples = draw(run, learned, store.read("mri", ids), ids, settings)
         write_synthetic(work / output, ids, samples)
@@ -163,7 +166,7 @@ def sampling_settings(
             "variance": switches.variance,
             "eta": switches.eta if switches.sampler == "ddim" else 0.0,
             "clip_x0": switches.clip_x0,
-            "samples": plan.samples if (row, design) == MAIN_ROW else 1,
+            "samples": plan.samples if (row, design) in MAIN_ROWS else 1,
         }
     return {k: variant.get(k, v) for k, v in settings.items()}
 
@@ -182,7 +185,7 @@ def draw(
     ----------
     run : Run
     learned : Learned
-        A denoiser or a generator.
+        A denoiser, a generator, or the regression.
     mri_NDHW : ndarray, shape (N, D, H, W)
     scan_ids : sequence of length N
     settings : dict
@@ -195,6 +198,8 @@ def draw(
     ndarray, shape (N, K, d, h, w)
         SUVR.
     """
+    if "sampler" not in settings:
+        return _regression(learned, mri_NDHW, at)[:, None]
     if learned.network["kind"] == "generator":
         return _generate(run, learned, mri_NDHW, scan_ids, settings, at)
     keep_freed_memory()
@@ -259,8 +264,8 @@ def _generate(
 
 
 @torch.no_grad()
-def _regression(learned: Learned, mri_NDHW: np.ndarray) -> np.ndarray:
-    call = Conditioned(learned.model())
+def _regression(learned: Learned, mri_NDHW: np.ndarray, at: int | None) -> np.ndarray:
+    call = Conditioned(learned.model(at))
     shape = call.network.pet_shape
     out = [
         regress(call, torch.from_numpy(mri)[None, None].float(), (1, 1, *shape))

@@ -14,8 +14,8 @@ from mri2pet.cohort.splits import leaks
 from mri2pet.config import Design
 from mri2pet.run import Run
 from mri2pet.stages import learn, learned
-from mri2pet.stages.evaluate import table1_rows
 from mri2pet.stages.learned import load_learned
+from mri2pet.stages.rows import table1_rows
 from mri2pet.stages.sample import sample_stage
 from mri2pet.stages.style import style_images, unpaired_ids
 
