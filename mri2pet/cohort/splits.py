@@ -67,15 +67,75 @@ def leaks(scans_a, scans_b):
     return sorted(shared)
 
 
+def copies(scans):
+    """Volumes that stand in more than one part, whatever they are called.
+
+    Parameters
+    ----------
+    scans : pandas.DataFrame
+        Indexed by scan, with ``part`` and the hashes of the volumes
+        (``mri_sha256``, ``pet_sha256``; a column that is absent is not looked at).
+
+    Returns
+    -------
+    list of tuple (str, list of str)
+        Kind of volume, "mri" or "pet", and the scans that share one, in the order of
+        the table.
+
+    Examples
+    --------
+    >>> scans = pd.DataFrame(
+    ...     {"part": ["train", "test"], "mri_sha256": ["0a", "0a"]}, index=["s1", "s2"]
+    ... )
+    >>> copies(scans)
+    [('mri', ['s1', 's2'])]
+    """
+    found = []
+    for kind in ("mri", "pet"):
+        if f"{kind}_sha256" not in scans:
+            continue
+        known = scans.dropna(subset=f"{kind}_sha256")
+        for _, same in known.groupby(f"{kind}_sha256", sort=False):
+            if same["part"].nunique() > 1:
+                found.append((kind, list(same.index)))
+    return found
+
+
 def check_no_leak(scans):
-    """Raise ValueError if a participant stands in more than one ``part``."""
+    """Refuse a cohort in which a part knows a person or a volume of another part.
+
+    Parameters
+    ----------
+    scans : pandas.DataFrame
+        Indexed by scan, with ``participant_id``, ``part`` and, where known, the
+        hashes of the volumes.
+
+    Raises
+    ------
+    ValueError
+        A participant stands in more than one part, or one part holds a copy of
+        another part's volume under a new name. The message names the scans.
+    """
     parts = scans.groupby("participant_id")["part"].nunique()
     both = sorted(parts.index[parts > 1])
     if both:
+        theirs = scans[scans["participant_id"] == both[0]]
         raise ValueError(
-            f"{len(both)} participants are in more than one part, first {both[0]}; "
-            "split by patient"
+            f"{len(both)} participants are in more than one part, first {both[0]} "
+            f"({_placed(theirs)}); split by patient"
         )
+    copied = copies(scans)
+    if copied:
+        kind, names = copied[0]
+        raise ValueError(
+            f"{len(copied)} volumes are in more than one part, first the {kind} of "
+            f"{_placed(scans.loc[names])}; keep one scan of each"
+        )
+
+
+def _placed(scans):
+    """Scans with the part they are in, for a message."""
+    return ", ".join(f"{scan} in {part}" for scan, part in scans["part"].items())
 
 
 def _first_scans(scans):

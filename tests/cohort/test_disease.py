@@ -55,6 +55,37 @@ def test_amyloid_reaches_the_mri_through_rho_alone():
     assert np.corrcoef(linked["z_A"], linked["z_N"])[0, 1] > 0.55
 
 
+def test_linked_people_are_those_of_every_cohort_so_far():
+    """Numbers of before `linked` existed, to the last bit."""
+    people = disease.draw_people(range(3), seed=3)
+    assert people["z_A"].tolist() == [
+        -0.9000502846755458,
+        0.13987347834926667,
+        1.6906766087491616,
+    ]
+    pd.testing.assert_frame_equal(
+        people, disease.draw_people(range(3), seed=3, linked=True)
+    )
+
+
+def test_unlinked_people_differ_in_their_amyloid_only():
+    linked = disease.draw_people(range(8000), seed=1, rho=0.0)
+    free = disease.draw_people(range(8000), seed=1, rho=0.0, linked=False)
+    own = ["z_A", "u_A", "on_pathway_A", "d_A", "A", "status"]
+    pd.testing.assert_frame_equal(linked.drop(columns=own), free.drop(columns=own))
+    assert free["z_A"].std() == pytest.approx(1.0, abs=0.02)
+    assert free["status"].mean() == pytest.approx(linked["status"].mean(), abs=0.01)
+    for told in ("age", "apoe_e4", "V", "mmse", "education"):
+        assert abs(free["z_A"].corr(free[told])) < 0.03, told
+    assert linked["z_A"].corr(linked["apoe_e4"]) > 0.2
+    assert linked["z_A"].corr(linked["age"]) > 0.1
+
+
+def test_with_rho_alone_unlinked_people_still_have_their_link():
+    free = disease.draw_people(range(4000), seed=1, rho=0.67, linked=False)
+    assert np.corrcoef(free["z_A"], free["z_N"])[0, 1] == pytest.approx(0.67, abs=0.03)
+
+
 @pytest.mark.parametrize("rho", [-0.1, 1.0, 2.0])
 def test_rho_outside_its_range_is_refused(rho):
     with pytest.raises(ValueError, match="rho"):

@@ -150,6 +150,24 @@ def test_files_of_somebody_else_are_left_alone(tmp_path):
     assert (partial / "thesis.txt").read_text() == "mine"
 
 
+def test_unlinked_people_are_another_cohort_and_say_so(made, tmp_path):
+    few = {**dict.fromkeys(PEOPLE, 0), "test": 2}
+    linked = make_cohort(tmp_path / "s.zarr", **few, **TINY, linked=True)
+    assert "linked" not in {**linked.attrs, **made.attrs}  # as in every store so far
+    with pytest.raises(ValueError, match="linked is None, asked for False"):
+        make_cohort(tmp_path / "s.zarr", **few, **TINY, linked=False)
+    free = make_cohort(tmp_path / "free.zarr", **few, **TINY, linked=False)
+    assert free.attrs["linked"] is False
+    assert (free.truth["z_A"] != linked.truth["z_A"]).all()
+    assert (free.scans["mri_sha256"] == linked.scans["mri_sha256"]).all()
+    # Nor is one taken for the other when it was sealed and not yet renamed.
+    free.path.rename(partial_path(free.path))
+    again = make_cohort(free.path, **few, **TINY)
+    assert tree(again.path) == tree(linked.path)
+    with pytest.raises(ValueError, match="linked is None"):
+        make_cohort(again.path, **few, **TINY, linked=False)
+
+
 def test_growing_a_part_changes_nobody(made, tmp_path):
     grown = make_cohort(
         tmp_path / "grown.zarr", **{**PEOPLE, "train": 4, "unpaired": 4}, **TINY

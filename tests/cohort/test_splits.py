@@ -32,6 +32,54 @@ def test_a_pair_split_leaks(scans):
         splits.check_no_leak(scans.assign(part=part))
 
 
+@pytest.fixture
+def table(scans):
+    """A clean split with a hash for each volume; one scan has no PET."""
+    part = splits.patient_split(scans, (0.8, 0.1, 0.1), seed=1)
+    hashes = {f"{k}_sha256": [f"{k}{n}" for n in scans.index] for k in ("mri", "pet")}
+    table = scans.assign(part=part, **hashes)
+    table.iloc[:2, table.columns.get_loc("pet_sha256")] = None
+    return table
+
+
+def _one(table, part):
+    return table.index[table["part"] == part][3]
+
+
+def test_a_clean_table_passes(table):
+    splits.check_no_leak(table)
+    assert splits.copies(table) == []
+
+
+def test_a_person_in_two_parts_is_named_with_the_scans(table):
+    a, b = _one(table, "train"), _one(table, "test")
+    table.loc[a, "participant_id"] = table.loc[b, "participant_id"]
+    with pytest.raises(ValueError, match="more than one part") as caught:
+        splits.check_no_leak(table)
+    assert f"{a} in train" in str(caught.value)
+    assert f"{b} in test" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["mri", "pet"])
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_a_copied_volume_under_another_name_is_found_by_its_hash(table, kind, part):
+    a, b = _one(table, part), _one(table, "test")
+    table.loc[a, f"{kind}_sha256"] = table.loc[b, f"{kind}_sha256"]
+    assert splits.leaks(*(table[table["part"] == p] for p in (part, "test"))) == []
+    [(found, names)] = splits.copies(table)
+    assert (found, set(names)) == (kind, {a, b})
+    with pytest.raises(ValueError, match=f"1 volumes .* first the {kind} of") as caught:
+        splits.check_no_leak(table)
+    assert f"{a} in {part}" in str(caught.value)
+    assert f"{b} in test" in str(caught.value)
+
+
+def test_a_volume_twice_in_one_part_is_no_leak(table):
+    a, b = table.index[table["part"] == "train"][:2]
+    table.loc[a, "mri_sha256"] = table.loc[b, "mri_sha256"]
+    splits.check_no_leak(table)
+
+
 def test_parts_keep_the_diagnoses(scans):
     part = splits.patient_split(scans, (0.6, 0.2, 0.2), seed=2)
     first = scans[scans["days"] == 0]

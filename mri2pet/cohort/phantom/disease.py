@@ -36,7 +36,7 @@ def _check_rho(rho):
     return float(rho)
 
 
-def draw_people(indices, *, seed, rho=k.RHO):
+def draw_people(indices, *, seed, rho=k.RHO, linked=True):
     """Draw people at their first visit.
 
     Parameters
@@ -46,6 +46,9 @@ def draw_people(indices, *, seed, rho=k.RHO):
     seed : int
     rho : float
         Link between the amyloid and the neurodegeneration clock, 0 <= rho < 1.
+    linked : bool
+        Whether age and APOE bear on amyloid. With False and ``rho`` 0 nothing else of
+        a person says anything about it; what has no part in amyloid is drawn the same.
 
     Returns
     -------
@@ -73,13 +76,12 @@ def draw_people(indices, *, seed, rho=k.RHO):
     a, e1, e2, load, n_noise, v_noise, c_noise, edu, fixed, retest = normal.T
     alleles = (uniform[:, 0] < k.APOE_FREQUENCY).astype(int)
     alleles += uniform[:, 1] < k.APOE_FREQUENCY
-    explained = k.AMYLOID_ON_AGE**2 + k.AMYLOID_ON_APOE**2 * (
-        2 * k.APOE_FREQUENCY * (1 - k.APOE_FREQUENCY)
-    )
+    on_age, on_apoe = (k.AMYLOID_ON_AGE, k.AMYLOID_ON_APOE) if linked else (0.0, 0.0)
+    explained = on_age**2 + on_apoe**2 * (2 * k.APOE_FREQUENCY * (1 - k.APOE_FREQUENCY))
     rest = np.sqrt(1 - explained)
     z_amyloid = (
-        k.AMYLOID_ON_AGE * a
-        + k.AMYLOID_ON_APOE * (alleles - 2 * k.APOE_FREQUENCY)
+        on_age * a
+        + on_apoe * (alleles - 2 * k.APOE_FREQUENCY)
         + rest * (rho * e1 + np.sqrt(1 - rho**2) * e2)
     )
     low, high = k.OTHER_SEVERITY

@@ -19,6 +19,7 @@ from mri2pet.cohort.phantom import constants as k
 from mri2pet.cohort.phantom.disease import as_scans
 from mri2pet.cohort.phantom.plan import plan
 from mri2pet.cohort.phantom.simulation import simulate
+from mri2pet.cohort.splits import check_no_leak
 
 _PROGRESS, _SPEC = ".progress", "specification.json"
 
@@ -42,6 +43,7 @@ def make_cohort(
     train_two_visits=0,
     test_two_visits=0,
     rho=k.RHO,
+    linked=True,
     seed=0,
     workers=1,
     work_mm=None,
@@ -67,6 +69,9 @@ def make_cohort(
         People of the part who come twice.
     rho : float
         Link between amyloid and what an MRI shows, 0 <= rho < 1.
+    linked : bool
+        Whether age and APOE bear on amyloid
+        (see :func:`mri2pet.cohort.phantom.disease.draw_people`).
     seed : int
     workers : int
         Processes.
@@ -104,6 +109,7 @@ def make_cohort(
         train_two_visits=train_two_visits,
         test_two_visits=test_two_visits,
         rho=rho,
+        linked=linked,
         seed=seed,
         select_test=select_test,
     )
@@ -118,17 +124,20 @@ def make_cohort(
         "constants": k.constants_hash(),
         "scans": _table_hash(people[["person", "visit", "part", "labelled"]]),
     }
+    if not linked:
+        spec["linked"] = False
     build = store.partial_path(path)
     build.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
         return _existing(path, spec)
     with _only_one(build):
-        if not store.sealed(path, spec):
+        if not store.sealed(path, _whole(spec)):
             _start(build, spec, people)
             folder = str(Path(anatomies).resolve()) if anatomies else ""
             task = bind(_make_scan, str(build), spec, folder)
             _run_all(task, people, build, workers, progress)
             scans, truth = _tables(build, people)
+            check_no_leak(scans)
             store.seal(path, scans=scans, truth=truth, readme=_readme(spec, scans))
         _clean(build)
         return store.publish(path)
@@ -227,7 +236,7 @@ def _existing(path, spec):
     found = store.Store(path)
     different = {
         key: (found.attrs.get(key), value)
-        for key, value in spec.items()
+        for key, value in _whole(spec).items()
         if found.attrs.get(key) != value
     }
     if different:
@@ -237,6 +246,11 @@ def _existing(path, spec):
             "choose another path or delete it"
         )
     return found
+
+
+def _whole(spec):
+    """What a store of these arguments says, and what it must not say."""
+    return {"linked": None, **spec}
 
 
 @contextmanager

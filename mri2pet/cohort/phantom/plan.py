@@ -12,7 +12,7 @@ FIRST_PERSON = {"train": 0, "val": 20000, "test": 40000, "unpaired": 60000}
 BLOCK = {"train": 20000, "val": 20000, "test": 20000, "unpaired": 40000}
 
 
-def choose_test(count, *, seed, rho, pool=4000):
+def choose_test(count, *, seed, rho, linked=True, pool=4000):
     """Test people of a small cohort in which every kind of person occurs.
 
     Candidates are taken in the order of their numbers. Of ``count`` places
@@ -28,7 +28,9 @@ def choose_test(count, *, seed, rho, pool=4000):
     if count < 4:
         raise ValueError(f"select_test needs at least 4 test people; got {count}")
     first = FIRST_PERSON["test"]
-    people = disease.draw_people(range(first, first + pool), seed=seed, rho=rho)
+    people = disease.draw_people(
+        range(first, first + pool), seed=seed, rho=rho, linked=linked
+    )
     wanted_ad = -(-3 * count // 8)
     chosen, held = [], {"AD": 0, "CN": 0, "MCI": 0, True: 0, False: 0}
     for person, diagnosis, status in zip(
@@ -60,6 +62,7 @@ def plan(
     train_two_visits=0,
     test_two_visits=0,
     rho=k.RHO,
+    linked=True,
     seed=0,
     select_test=False,
 ):
@@ -91,8 +94,8 @@ def plan(
         first = FIRST_PERSON[part]
         numbers = list(range(first, first + count))
         if part == "test" and select_test:
-            numbers = choose_test(test, seed=seed, rho=rho)
-        people = disease.draw_people(numbers, seed=seed, rho=rho)
+            numbers = choose_test(test, seed=seed, rho=rho, linked=linked)
+        people = disease.draw_people(numbers, seed=seed, rho=rho, linked=linked)
         twice = {"train": train_two_visits, "test": test_two_visits}.get(part, 0)
         if twice:
             returning = people.iloc[:twice]
