@@ -217,7 +217,8 @@ def comparisons_of(key, keys, fair=None) -> dict[str, tuple[str, str, str]]:
 
     The controls and `mri2pet` of the same design; a `corrected` row also with the
     same row as published (named ``<row>/published``), and a variant with its default.
-    A row in `fair` also with its partner (a row and a variant: ``<row>/<variant>``).
+    A row in `fair` also with its partner, as it is and in a variant
+    (``<row>/<variant>``).
     """
     row, design, variant = key
     wanted = {name: (name, "", "") for name in COMPARISONS[:-1]}
@@ -229,6 +230,7 @@ def comparisons_of(key, keys, fair=None) -> dict[str, tuple[str, str, str]]:
         wanted[f"{row}/published"] = (row, "published", variant)
     if not variant and row in (fair or {}):
         partner, other = fair[row]
+        wanted[partner] = (partner, design, "")
         wanted[f"{partner}/{other}"] = (partner, design, other)
     return {name: k for name, k in wanted.items() if k in keys and k != key}
 
@@ -265,7 +267,7 @@ def summarise(
     samples : mapping key -> K, optional
         Samples averaged per scan; 1 where absent.
     fair : mapping row -> (row, variant), optional
-        A further comparison of a row, within its design.
+        A further opponent of a row within its design, as it is and in a variant.
     n_boot, seed : int
         Resamples of people, and the seed of their draw.
     rho, run_seed

@@ -3,8 +3,9 @@
 The rule, for each comparison in a claim:
 
 1. Both rows must have learned to show a person: their masked SSIM must lie above that
-   of `random_subject`, interval apart from interval. Otherwise the comparison is
-   *not testable at this budget*.
+   of `random_subject`, interval apart from interval, and the checks for failures
+   (collapsed, copied...) must have found nothing. Otherwise the comparison is *not
+   testable at this budget*.
 2. The paired difference decides: its interval lies on the claimed side of 0
    (*reproduced*), on the other side (*not reproduced*), or covers 0 (*not resolved*).
 
@@ -15,6 +16,7 @@ both designs; the paper's own is `published`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -125,7 +127,12 @@ def _has(tidy: pd.DataFrame, row: str, design: str) -> bool:
 
 
 def judge_comparison(
-    tidy: pd.DataFrame, claim: Claim, other: str, metric: str, design: str
+    tidy: pd.DataFrame,
+    claim: Claim,
+    other: str,
+    metric: str,
+    design: str,
+    failed: Collection[tuple[str, str]] = (),
 ) -> dict:
     """Verdict on one comparison of a claim, with the numbers behind it.
 
@@ -157,7 +164,10 @@ def judge_comparison(
         return {**line, "verdict": NOT_RUN}
     value, low, high = found
     line |= {"value": value, "low": low, "high": high}
-    line["gate"] = all(_shows_a_person(tidy, r, design) for r in (claim.row, other))
+    line["gate"] = all(
+        _shows_a_person(tidy, r, design) and (r, design) not in failed
+        for r in (claim.row, other)
+    )
     if not line["gate"]:
         return {**line, "verdict": NOT_TESTABLE}
     base = lookup(tidy, other, _design_of(tidy, other, design), metric, region)
@@ -207,6 +217,7 @@ def judge(
     tidy: pd.DataFrame,
     claims: list[Claim] | None = None,
     designs: tuple[str, ...] = ("published", "corrected"),
+    failed: Collection[tuple[str, str]] = (),
 ) -> pd.DataFrame:
     """All comparisons of all claims in each design, with verdicts.
 
@@ -214,6 +225,9 @@ def judge(
     ----------
     tidy : DataFrame
         The columns of `mri2pet.evaluation.scoring.summarise`.
+    failed : collection of (row, design)
+        Rows that the checks have found to have failed
+        (`mri2pet.report.tables.noted`).
 
     Returns
     -------
@@ -226,7 +240,7 @@ def judge(
     for design in designs:
         for claim in claims:
             lines = [
-                judge_comparison(tidy, claim, other, metric, design)
+                judge_comparison(tidy, claim, other, metric, design, failed)
                 for other in claim.against
                 for metric in claim.metrics
             ]
@@ -276,5 +290,8 @@ def _reason(line: dict) -> str:
     value, low, high = (signed(line[k], digits) for k in ("value", "low", "high"))
     text = f"{name} of {row} minus {other} is {value} [{low}, {high}]{unit}"
     if line["verdict"] == NOT_TESTABLE:
-        text += ", but at least one of them does not beat a random person's PET yet"
+        text += (
+            ", but at least one of them has failed or does not beat a random person's "
+            "PET yet"
+        )
     return text

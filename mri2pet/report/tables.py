@@ -27,6 +27,7 @@ __all__ = [
     "cell",
     "is_illustrative",
     "lookup",
+    "notes_table",
     "paired_table",
     "score_every_subject",
     "score_scans",
@@ -77,6 +78,8 @@ PAPER_LABELS = {
     "fid": ("FID-Inception, paper (ADNI)", 1),
 }
 NOT_RUN = "not yet run"
+NOT_MADE = "not made"
+MARK = " †"  # behind the name of a row that has a note
 FEW_PEOPLE = 30
 
 
@@ -142,19 +145,64 @@ def sorted_rows(tidy: pd.DataFrame) -> list[tuple[str, str]]:
     """(row, design) of a table as it is read: controls, published, corrected."""
     default = tidy[tidy["variant"].fillna("") == ""]
     keys = zip(default["row"], default["design"].fillna(""), strict=True)
+    return _in_order(dict.fromkeys(keys))
+
+
+def _in_order(keys) -> list[tuple[str, str]]:
     order, designs = list(ROW_LABELS), ["", "published", "corrected"]
 
     def place(key: tuple[str, str]):
         known = order.index(key[0]) if key[0] in order else len(order)
         return key[0] not in CONTROLS, designs.index(key[1]), known
 
-    return sorted(dict.fromkeys(keys), key=place)
+    return sorted(keys, key=place)
+
+
+def noted(notes: pd.DataFrame | None, *kinds: str) -> set[tuple[str, str]]:
+    """(row, design) of the rows that have a note of one of these kinds."""
+    if notes is None:
+        return set()
+    mine = notes[notes["kind"].isin(kinds) & (notes["variant"].fillna("") == "")]
+    return set(zip(mine["row"], mine["design"].fillna(""), strict=True))
+
+
+def notes_table(notes: pd.DataFrame) -> pd.DataFrame:
+    """Notes of a table for readers: what has failed and what is missing, and why.
+
+    Parameters
+    ----------
+    notes : DataFrame
+        Columns row, design, variant, kind, note (`results/table1_notes.csv`).
+
+    Returns
+    -------
+    DataFrame of str
+        ``Row``, ``Design``, ``Note``; rows with the same note share a line.
+    """
+    lines: dict[tuple[str, str], list[str]] = {}
+    notes = notes.fillna("")
+    for line in notes.to_dict("records"):
+        name = ROW_LABELS.get(line["row"], line["row"])
+        if line["variant"]:
+            name += f" ({line['variant'].replace('_', ' ')})"
+        text = line["note"].rstrip(".")
+        if line["kind"] == "missing":
+            text = f"Missing: {text}"
+        lines.setdefault((line["design"], text), []).append(name)
+    return pd.DataFrame(
+        [
+            {"Row": ", ".join(names), "Design": design, "Note": text}
+            for (design, text), names in lines.items()
+        ],
+        columns=["Row", "Design", "Note"],
+    )
 
 
 def wide_table1(
     tidy: pd.DataFrame,
     metrics: Mapping | None = None,
     *,
+    notes: pd.DataFrame | None = None,
     show_not_run: bool = True,
 ) -> pd.DataFrame:
     """Table 1 as people read it: one line per row and design, controls on top.
@@ -165,6 +213,9 @@ def wide_table1(
         The columns of `summarise`.
     metrics : mapping, optional
         A part of `METRIC_LABELS`, in the order wanted.
+    notes : DataFrame, optional
+        As in `notes_table`: rows that have failed are marked, rows that could not be
+        made have a line.
     show_not_run : bool
         Also list the paper's rows that were not run, with the paper's values.
 
@@ -178,18 +229,24 @@ def wide_table1(
     metrics = METRIC_LABELS if metrics is None else metrics
     printed = paper.beside_table1()
     default = tidy[tidy["variant"].fillna("") == ""]
-    keys = sorted_rows(tidy)
+    missing, failed = noted(notes, "missing"), noted(notes, "failure")
+    keys = _in_order([*sorted_rows(tidy), *missing])
     if show_not_run:
         ran = {row for row, _ in keys} | set(CONTROLS)
         keys += [(row, None) for row in ROW_LABELS if row not in ran]
     lines = []
     for row, design in keys:
         line = {"Row": ROW_LABELS.get(row, row), "Design": design or ""}
+        if (row, design) in failed | missing:
+            line["Row"] += MARK
         for (metric, region), (heading, digits, _) in metrics.items():
-            found = None
-            if design is not None:
+            if design is None:
+                line[heading] = NOT_RUN
+            elif (row, design) in missing:
+                line[heading] = NOT_MADE
+            else:
                 found = lookup(default, row, design, metric, region)
-            line[heading] = NOT_RUN if design is None else cell(found, digits)
+                line[heading] = cell(found, digits)
         for metric, (heading, digits) in PAPER_LABELS.items():
             line[heading] = ""
             if (row, metric) in printed and design != "corrected":
