@@ -14,7 +14,13 @@ from mri2pet.evaluation.scoring import score_scans
 from mri2pet.stages.cohort import cohort, cohort_stage
 from mri2pet.stages.learn import regression
 from mri2pet.stages.rows import learned_rows, trained
-from mri2pet.stages.sample import draw, read_synthetic, sample_stage, sampling_settings
+from mri2pet.stages.sample import (
+    draw,
+    drawing_code,
+    read_synthetic,
+    sample_stage,
+    sampling_settings,
+)
 
 if TYPE_CHECKING:
     from mri2pet.artifacts import Stage
@@ -78,7 +84,7 @@ def curve_stage(run: Run, row: str, design: str) -> Stage:
     # A control that does not learn has one score, of its finished pictures.
     scored.append(learned.stage if learned else sample_stage(run, row))
     people = run.profile.evaluation.curve_people
-    settings = {"row": row, "people": people}
+    settings = {"row": row, "people": people, "code of drawing": drawing_code()}
     if learned:
         chosen = {"samples": 1, "people": people}
         settings |= sampling_settings(run, row, design or "corrected", chosen)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import zarr
 
+from mri2pet import provenance
 from mri2pet.baselines.controls import mean_template, nearest_subject, random_subject
 from mri2pet.baselines.networks import NOISE
 from mri2pet.config import CONTROLS
@@ -124,6 +125,11 @@ def sample_stage(run: Run, row: str, design: str = "", **variant: Any) -> Stage:
         outputs=[output],
         build=build,
     )
+
+
+def drawing_code() -> str:
+    """Hash of the code behind `draw`, for stages of other modules that call it."""
+    return provenance.digest(provenance.source_hashes(__name__))
 
 
 def person_seed(scan_id: str) -> int:
