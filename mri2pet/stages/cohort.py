@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 from mri2pet.artifacts import Stage
 from mri2pet.cohort.phantom import make_cohort
+from mri2pet.cohort.splits import check_no_leak
 from mri2pet.cohort.store import Store
 
 if TYPE_CHECKING:
     from mri2pet.run import Run
 
 OUTPUT = "store.zarr"
+UNLINKED_OUTPUT = "chance/store.zarr"
+UNLINKED_SEED = 1000  # added to the run's
 
 
 def cohort_stage(run: Run) -> Stage:
@@ -43,9 +46,49 @@ def cohort_stage(run: Run) -> Stage:
     )
 
 
+def unlinked_stage(run: Run, people: int) -> Stage:
+    """Make people of whom nothing but their own PET tells amyloid: rho 0, unlinked.
+
+    They are all test people, other ones than the run's: another seed draws them.
+    """
+    profile = run.profile
+    arguments = {
+        "grid_mri": profile.grids.mri,
+        "grid_pet": profile.grids.pet,
+        "seed": profile.seed + UNLINKED_SEED,
+        "rho": 0.0,
+        "linked": False,
+        "work_mm": profile.cohort.work_mm,
+        "anatomies": profile.cohort.anatomies,
+        **dict.fromkeys(("unpaired", "labelled", "train", "val"), 0),
+        "test": people,
+    }
+
+    def build(work: Path) -> None:
+        make_cohort(work / UNLINKED_OUTPUT, workers=profile.cohort.workers, **arguments)
+
+    return run.stage(
+        "chance-cohort",
+        module=__name__,
+        settings={"chance cohort": arguments},
+        inputs=[],
+        outputs=[UNLINKED_OUTPUT],
+        build=build,
+    )
+
+
 def cohort(run: Run) -> Store:
-    """Return the store of the run."""
+    """Return the store of the run.
+
+    Raises
+    ------
+    ValueError
+        Another grid than the profile's, or a person or a volume in two parts (unless
+        the profile asks for the released leak with ``split: pair``).
+    """
     store = Store(cohort_stage(run).path())
+    if run.profile.split == "patient":
+        _check_no_leak(store)
     for kind, wanted in (
         ("mri", run.profile.grids.mri),
         ("pet", run.profile.grids.pet),
@@ -56,6 +99,16 @@ def cohort(run: Run) -> Store:
                 f"the profile has {tuple(wanted)}; prepare it again or change `grids:`"
             )
     return store
+
+
+def _check_no_leak(store: Store) -> None:
+    try:
+        check_no_leak(store.scans)
+    except ValueError as error:
+        raise ValueError(
+            f"store {store.path}: {error}, or see what such a leak does with "
+            "`split: pair` in the profile"
+        ) from None
 
 
 def _prepared(run: Run, path: Path) -> Stage:

@@ -16,6 +16,7 @@ import torch
 
 from mri2pet.config import PRETRAINING
 from mri2pet.stages.adversarial import METHODS
+from mri2pet.stages.chance import chance
 from mri2pet.stages.rows import DESIGNS, learned_rows, table1_rows
 from mri2pet.stages.sample import MAIN_ROWS
 from mri2pet.stages.table1 import Arm, arms, attempt
@@ -121,6 +122,7 @@ STAGES: dict[str, Callable[[Run], None]] = {
     "finetune": lambda run: [run.finetune(*key) for key in learned_rows()],
     "sample": finetuning,
     "evaluate": table1,
+    "chance": chance,
     "curves": lambda run: run.learning_curves(),
 }
 
