@@ -113,7 +113,7 @@ class TrainingConfig(_Frozen):
     gan_batch_size: int = Field(8, ge=1)
     gan_steps: int = Field(400, ge=1)
     gan_source_steps: int = Field(200, ge=1)
-    gan_learning_rate: float = Field(1e-4, gt=0)  # as released
+    gan_learning_rate: float = Field(1e-3, gt=0)  # released: 1e-4
     learning_rate: float = Field(1e-3, gt=0)
     learning_rate_schedule: Literal["cosine", "constant"] = "cosine"
     warmup_steps: int = Field(0, ge=0)
