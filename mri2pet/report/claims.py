@@ -26,7 +26,7 @@ import yaml
 
 from mri2pet import paths
 from mri2pet.evaluation import published as paper
-from mri2pet.report.discussion import signed
+from mri2pet.report.discussion import signed, some
 from mri2pet.report.tables import ROW_LABELS, lookup
 
 REPRODUCED = "reproduced"
@@ -279,7 +279,7 @@ def explain(judged: pd.DataFrame, claim_id: str, design: str) -> str:
         for line in mine.to_dict("records")
         if verdict == REPRODUCED or line["verdict"] == verdict
     ]
-    return f"**{verdict.capitalize()}**: " + "; ".join(dict.fromkeys(reasons)) + "."
+    return f"**{verdict.capitalize()}**: {some(dict.fromkeys(reasons), 'comparisons')}."
 
 
 def _reason(line: dict) -> str:

@@ -16,6 +16,7 @@ from mri2pet.report.tables import (
     METRIC_LABELS,
     ROW_LABELS,
     lookup,
+    people_of,
 )
 
 NAMED = 4  # rows named in a sentence; the table beside it has them all
@@ -101,19 +102,19 @@ def against(
 
 
 def _listing(lines, metric: str, region: str) -> str:
-    return _some(
+    return some(
         f"{label(row, design)} {_difference(line, metric, region)}"
         for row, design, line in lines
     )
 
 
-def _some(parts: Iterable[str]) -> str:
+def some(parts: Iterable[str], what: str = "rows") -> str:
     """A list in a sentence: the first few, and how many more."""
     parts = list(parts)
     rest = len(parts) - NAMED
     if rest <= 1:
         return "; ".join(parts)
-    return "; ".join(parts[:NAMED]) + f"; and {rest} more rows"
+    return "; ".join(parts[:NAMED]) + f"; and {rest} more {what}"
 
 
 def _control_paragraph(tidy, control: str, metric: str, region: str) -> str:
@@ -184,9 +185,9 @@ def _uptake_paragraph(tidy: pd.DataFrame) -> str:
             "much comes from the shapes of people's own regions, without any amyloid. "
         )
     if above:
-        text += f"It is above 0 for {_some(above)}. "
+        text += f"It is above 0 for {some(above)}. "
     if level:
-        text += f"It is not distinguishable from 0, or below, for {_some(level)}. "
+        text += f"It is not distinguishable from 0, or below, for {some(level)}. "
     return text.strip()
 
 
@@ -212,7 +213,7 @@ def _detail_paragraph(tidy: pd.DataFrame) -> str:
         ("as much", "Not distinguishable from real scans"),
     ):
         if groups[side]:
-            text += f"{words}: {_some(groups[side])}. "
+            text += f"{words}: {some(groups[side])}. "
     return text.strip()
 
 
@@ -233,7 +234,7 @@ def _design_paragraph(tidy: pd.DataFrame) -> str:
         (OPEN, "Not resolved for"),
     ):
         if found[key]:
-            text += f"{words} {_some(found[key])}. "
+            text += f"{words} {some(found[key])}. "
     return text.strip()
 
 
@@ -252,7 +253,7 @@ def discuss(tidy: pd.DataFrame) -> list[str]:
         regression U-Net and a random person, with paired differences and 95 %
         intervals over people; the uptake; what the corrections buy.
     """
-    people = int(tidy["n"].max())
+    people = people_of(tidy)
     opening = (
         f"All differences are paired over the same {people} test people, with 95 % "
         "intervals from resampling people; a difference whose interval covers 0 is "

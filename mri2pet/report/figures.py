@@ -16,7 +16,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mri2pet.report import brains
-from mri2pet.report.tables import METRIC_LABELS, ROW_LABELS, lookup, sorted_rows
+from mri2pet.report.tables import (
+    METRIC_LABELS,
+    ROW_LABELS,
+    lookup,
+    people_of,
+    sorted_rows,
+)
 
 Drawn = tuple[Figure, str, str]
 
@@ -178,7 +184,7 @@ def forest(
     axes[0].invert_yaxis()
     fig.supxlabel(f"Difference of {heading}", fontsize=9)
     fig.tight_layout()
-    n = int(tidy["n"].max())
+    n = people_of(tidy)
     caption = (
         f"Paired differences of {heading}, with 95 % intervals over {n} people. "
         "Filled: the interval excludes 0. "

@@ -29,6 +29,7 @@ __all__ = [
     "lookup",
     "notes_table",
     "paired_table",
+    "people_of",
     "score_every_subject",
     "score_scans",
     "sorted_rows",
@@ -115,9 +116,14 @@ def lookup(
     return tidy[fits].iloc[0] if fits.any() else None
 
 
+def people_of(tidy: pd.DataFrame) -> int:
+    """How many people stand behind a table (some lines count other things)."""
+    return int(tidy.loc[tidy["interval"] == "people", "n"].max())
+
+
 def is_illustrative(tidy: pd.DataFrame) -> bool:
     """Whether fewer than 30 people stand behind a table: then it only illustrates."""
-    return bool(tidy["n"].min() < FEW_PEOPLE)
+    return people_of(tidy) < FEW_PEOPLE
 
 
 def _number(value: float, digits: int) -> str:
