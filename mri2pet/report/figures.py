@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mri2pet.report import brains
 from mri2pet.report.tables import (
+    CONTROLS,
     METRIC_LABELS,
     ROW_LABELS,
     lookup,
@@ -32,12 +33,16 @@ DESIGN_STYLE = {
     "published": ("#b35806", "o", "published"),
     "corrected": ("#2166ac", "D", "corrected"),
 }
-# Columns of Figure 2: those of the paper, and the two controls it lacks.
+# Columns of Figure 2: the method, those from outside, and two controls.
 FIGURE_2_ROWS = (
     "mri2pet",
-    "no_loss",
-    "no_pretraining",
+    "gan",
     "vanilla",
+    "cdc",
+    "dcl",
+    "diffaugment",
+    "maskgan",
+    "ddpm_pa",
     "regression_unet",
     "mean_template",
 )
@@ -110,8 +115,7 @@ def figure_2(
     scores = pd.read_parquet(run.path / "results" / "table1_scans.parquet")
     columns, said = {}, []
     for row in rows:
-        own = "" if row in ("mean_template", "regression_unet") else design
-        own = "" if row in ("random_subject", "nearest_subject") else own
+        own = "" if row in CONTROLS else design
         made = run.sample(row, own)
         order = [list(made.scan_ids).index(i) for i in ids]
         columns[_WRAPPED.get(row, ROW_LABELS.get(row, row))] = made.samples[order, 0]
