@@ -35,7 +35,7 @@ ALLOWED = {
         "stages",
         "run",
     },
-    "exercises": {"core", "cohort", "training", "evaluation"},
+    "exercises": {"core", "cohort", "training", "evaluation", "baselines"},
     "cli": {"cohort", "machinery", "stages", "run", "report"},
 }
 ROOM_OF_FILE = {

@@ -45,7 +45,7 @@ def _net_push(answer) -> None:
             )
         if abs(got - truth) > 1e-9:
             raise Wrong(
-                f"With {accumulation} micro-batches to an update you get {got:g}. The "
+                f"For accumulation = {accumulation} you get {got:g}. The "
                 "first update of the generator falls on batch number "
                 f"{2 * accumulation - 2}, counted from 0. Every batch until then has a "
                 "pass of the critic, and every batch with an even number one of the "

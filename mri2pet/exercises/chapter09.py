@@ -51,9 +51,15 @@ def _verdict(answer) -> None:
         (-0.03, -0.01): "worse",
         (-0.01, 0.03): "unresolved",
         (0.0, 0.03): "unresolved",
+        (-0.03, 0.0): "unresolved",
     }
+    words = sorted(set(cases.values()))
     for (low, high), truth in cases.items():
         got = function(low, high)
+        if got not in words:
+            raise Wrong(
+                f"Your function says {got!r}. Return one of {', '.join(words)}."
+            )
         if got != truth:
             raise Wrong(
                 f"For an interval from {low} to {high} of row minus comparison your "
@@ -73,8 +79,11 @@ def _solve_verdict():
 def _two_visits(answer) -> None:
     function = as_function(answer)
     rng = np.random.default_rng(1)
-    people = np.repeat(np.arange(30), 2)
-    scores = np.repeat(rng.normal(size=30), 2) + 0.01 * rng.normal(size=60)
+    # The people with one visit differ little, those with three differ a lot.
+    visits = np.repeat([1, 3], 20)
+    people = np.repeat(np.arange(40), visits)
+    own = rng.normal(size=40) * np.where(visits == 1, 0.3, 1.5)
+    scores = np.repeat(own, visits) + 0.01 * rng.normal(size=len(people))
     got = as_number(function(scores, people), "one standard error")
     naive = scores.std(ddof=1) / len(scores) ** 0.5
     means = np.array([scores[people == p].mean() for p in np.unique(people)])

@@ -26,7 +26,7 @@ import yaml
 
 from mri2pet import paths
 from mri2pet.evaluation import published as paper
-from mri2pet.report.discussion import signed, some
+from mri2pet.report.discussion import interval, shows_a_brain, some
 from mri2pet.report.tables import ROW_LABELS, lookup
 
 REPRODUCED = "reproduced"
@@ -116,12 +116,6 @@ def _design_of(tidy: pd.DataFrame, row: str, design: str) -> str:
     return design if design in designs or not designs else ""
 
 
-def _shows_a_person(tidy: pd.DataFrame, row: str, design: str) -> bool:
-    control = lookup(tidy, "random_subject", "", *GATE)
-    mine = lookup(tidy, row, _design_of(tidy, row, design), *GATE)
-    return control is not None and mine is not None and mine["low"] > control["high"]
-
-
 def _has(tidy: pd.DataFrame, row: str, design: str) -> bool:
     return lookup(tidy, row, _design_of(tidy, row, design), *GATE) is not None
 
@@ -140,7 +134,8 @@ def judge_comparison(
     -------
     dict
         claim, design, row, comparison, metric, region, value, low, high, gate (did
-        both rows pass step 1), published (the paper's difference), verdict.
+        both rows pass step 1), blocked (which did not), published (the paper's
+        difference), verdict.
     """
     region = REGION.get(metric, "brain")
     nan = float("nan")
@@ -155,6 +150,7 @@ def judge_comparison(
         "low": nan,
         "high": nan,
         "gate": False,
+        "blocked": "",
         "published": _paper_difference(claim.row, other, metric),
     }
     if not (_has(tidy, claim.row, design) and _has(tidy, other, design)):
@@ -164,10 +160,13 @@ def judge_comparison(
         return {**line, "verdict": NOT_RUN}
     value, low, high = found
     line |= {"value": value, "low": low, "high": high}
-    line["gate"] = all(
-        _shows_a_person(tidy, r, design) and (r, design) not in failed
-        for r in (claim.row, other)
-    )
+    blocked = [
+        row
+        for row in (claim.row, other)
+        if (row, design) in failed
+        or not shows_a_brain(tidy, row, _design_of(tidy, row, design))
+    ]
+    line |= {"gate": not blocked, "blocked": ";".join(blocked)}
     if not line["gate"]:
         return {**line, "verdict": NOT_TESTABLE}
     base = lookup(tidy, other, _design_of(tidy, other, design), metric, region)
@@ -274,6 +273,13 @@ def explain(judged: pd.DataFrame, claim_id: str, design: str) -> str:
     if mine.empty:
         raise ValueError(f"claim {claim_id!r} was not judged in design {design!r}")
     verdict = mine["overall"].iloc[0]
+    if verdict == NOT_TESTABLE:
+        blocked = dict.fromkeys(r for b in mine["blocked"] for r in b.split(";") if r)
+        names = some([ROW_LABELS.get(r, r) for r in blocked], "rows")
+        return (
+            f"**{verdict.capitalize()}**: not above a random person's PET, or failed "
+            f"in a check: {names}."
+        )
     reasons = [
         _reason(line)
         for line in mine.to_dict("records")
@@ -287,11 +293,5 @@ def _reason(line: dict) -> str:
     if line["verdict"] == NOT_RUN:
         return f"{other} was not run here"
     name, unit, digits = METRIC_NAMES.get(line["metric"], (line["metric"], "", 3))
-    value, low, high = (signed(line[k], digits) for k in ("value", "low", "high"))
-    text = f"{name} of {row} minus {other} is {value} [{low}, {high}]{unit}"
-    if line["verdict"] == NOT_TESTABLE:
-        text += (
-            ", but at least one of them has failed or does not beat a random person's "
-            "PET yet"
-        )
-    return text
+    found = interval(line["value"], line["low"], line["high"], digits)
+    return f"{name} of {row} minus {other} is {found}{unit}"

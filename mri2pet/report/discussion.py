@@ -15,6 +15,7 @@ from mri2pet.report.tables import (
     FEW_PEOPLE,
     METRIC_LABELS,
     ROW_LABELS,
+    enough_digits,
     lookup,
     people_of,
 )
@@ -59,10 +60,22 @@ def signed(value: float, digits: int) -> str:
     return text[1:] if float(text) == 0 else text
 
 
+def interval(value: float, low: float, high: float, digits: int) -> str:
+    """A difference with its interval, as many digits as show on which side of 0 it is.
+
+    Examples
+    --------
+    >>> interval(0.018, 0.0002, 0.037, 3)
+    '+0.0180 [+0.0002, +0.0370]'
+    """
+    digits = enough_digits(low, high, digits)
+    value, low, high = (signed(number, digits) for number in (value, low, high))
+    return f"{value} [{low}, {high}]"
+
+
 def _difference(line: pd.Series, metric: str, region: str) -> str:
     _, unit, digits = _WORDS[metric, region]
-    value, low, high = (signed(line[k], digits) for k in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]{unit}"
+    return interval(line["value"], line["low"], line["high"], digits) + unit
 
 
 def _value(line: pd.Series | None, metric: str, region: str) -> str:
@@ -181,8 +194,9 @@ def _uptake_paragraph(tidy: pd.DataFrame) -> str:
     template = lookup(tidy, "mean_template", "", metric, region)
     if template is not None and template["value"] == template["value"]:
         text += (
-            f"The mean template reaches {_value(template, metric, region)} in it: that "
-            "much comes from the shapes of people's own regions, without any amyloid. "
+            "The mean template, which knows no amyloid, has "
+            f"{_value(template, metric, region)} in it. It need not be 0, since each "
+            "person's own regions are laid over the one picture. "
         )
     if above:
         text += f"It is above 0 for {some(above)}. "
@@ -220,12 +234,17 @@ def _detail_paragraph(tidy: pd.DataFrame) -> str:
 def _design_paragraph(tidy: pd.DataFrame) -> str:
     metric, region = "ssim", "brain"
     found: dict[str, list] = {BETTER: [], WORSE: [], OPEN: []}
+    blank = []
     for row, design in learned_rows(tidy):
         line = lookup(tidy, row, design, metric, region, f"{row}/published")
-        if line is not None:
+        if line is None:
+            continue
+        if not any(shows_a_brain(tidy, row, d) for d in (design, "published")):
+            blank.append(ROW_LABELS.get(row, row))
+        else:
             item = f"{ROW_LABELS.get(row, row)} {_difference(line, metric, region)}"
             found[outcome(line, metric, region)].append(item)
-    if not any(found.values()):
+    if not any(found.values()) and not blank:
         return ""
     text = "**What the corrections buy** (corrected minus published, masked SSIM). "
     for key, words in (
@@ -235,7 +254,16 @@ def _design_paragraph(tidy: pd.DataFrame) -> str:
     ):
         if found[key]:
             text += f"{words} {some(found[key])}. "
+    if blank:
+        text += f"In neither design do {some(blank, 'methods')} show a brain yet. "
     return text.strip()
+
+
+def shows_a_brain(tidy: pd.DataFrame, row: str, design: str) -> bool:
+    """Whether a row is above another person's PET, interval apart from interval."""
+    control = lookup(tidy, "random_subject", "", "ssim", "brain")
+    mine = lookup(tidy, row, design, "ssim", "brain")
+    return control is not None and mine is not None and mine["low"] > control["high"]
 
 
 def discuss(tidy: pd.DataFrame) -> list[str]:

@@ -136,10 +136,25 @@ def _number(value: float, digits: int) -> str:
     return text.lstrip("-") if float(text) == 0 else text
 
 
+def enough_digits(low: float, high: float, digits: int) -> int:
+    """As many digits, and more if needed to show on which side of 0 an end lies.
+
+    Examples
+    --------
+    >>> enough_digits(0.0002, 0.037, 3)
+    4
+    """
+    while digits < 6 and any(end and round(end, digits) == 0 for end in (low, high)):
+        digits += 1
+    return digits
+
+
 def cell(line: pd.Series | None, digits: int) -> str:
     """``value [low, high]`` of one line; the value alone without an interval."""
     if line is None:
         return ""
+    if line["comparison"] and math.isfinite(line["low"]):
+        digits = enough_digits(line["low"], line["high"], digits)
     text = _number(line["value"], digits)
     if math.isfinite(line["low"]) and math.isfinite(line["high"]):
         low, high = _number(line["low"], digits), _number(line["high"], digits)

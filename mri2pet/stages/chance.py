@@ -15,21 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 
-from mri2pet import provenance
 from mri2pet.baselines.controls import mean_template, nearest_subject
 from mri2pet.cohort.regions import COMPOSITE, REGIONS
 from mri2pet.cohort.store import Store
 from mri2pet.evaluation.delong import auc_interval
 from mri2pet.evaluation.scoring import COLUMNS
 from mri2pet.evaluation.uptake import composite_suvr, regional_suvr
-from mri2pet.recipes import Conditioned, regress
 from mri2pet.stages.cohort import cohort, cohort_stage, unlinked_stage
 from mri2pet.stages.learn import regression
 from mri2pet.stages.learned import Learned
 from mri2pet.stages.rows import learned_rows, trained
-from mri2pet.stages.sample import draw
+from mri2pet.stages.sample import draw, drawing_code
 
 if TYPE_CHECKING:
     from mri2pet.run import Run, Stage
@@ -174,9 +171,7 @@ def _row_stage(run: Run, made: Stage, row: str, design: str, calls: int) -> Stag
             "calls": calls if design else 0,
             "dtype": run.profile.dtype,
             # Networks are called by the code of another stage.
-            "code of sample": provenance.digest(
-                provenance.source_hashes("mri2pet.stages.sample")
-            ),
+            "code of sample": drawing_code(),
         },
         inputs=[made, learned.stage if learned else cohort_stage(run)],
         outputs=[output],
@@ -193,10 +188,8 @@ def _pets(
     calls: int,
 ) -> np.ndarray:
     """Synthetic PETs of some people, shape (N, d, h, w)."""
-    if row == "regression_unet":
-        return _regression(learned, store.read("mri", ids))
     if learned is not None:
-        settings = _settings(calls)
+        settings = {} if row == "regression_unet" else _settings(calls)
         return draw(run, learned, store.read("mri", ids), ids, settings)[:, 0]
     own = cohort(run)
     train = own.ids(part="train")
@@ -219,14 +212,3 @@ def _settings(calls: int) -> dict[str, Any]:
         "clip_x0": True,
         "samples": 1,
     }
-
-
-@torch.no_grad()
-def _regression(learned: Learned, mri_NDHW: np.ndarray) -> np.ndarray:
-    call = Conditioned(learned.model())
-    shape = call.network.pet_shape
-    out = [
-        regress(call, torch.from_numpy(mri)[None, None].float(), (1, 1, *shape))
-        for mri in mri_NDHW
-    ]
-    return learned.pet_scale.to_suvr(torch.cat(out)[:, 0]).numpy()

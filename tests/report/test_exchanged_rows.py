@@ -195,7 +195,7 @@ def test_whoever_falls_below_a_random_person_takes_the_claims_along(pair):
     assert set(before.loc[~about, "verdict"]) == {REPRODUCED}
     assert set(after["verdict"]) == {NOT_TESTABLE}
     for claim in load_claims():
-        assert "does not beat a random" in explain(after, claim.id, "published")
+        assert "not above a random person" in explain(after, claim.id, "published")
 
 
 # -- and nobody has typed who wins -----------------------------------------------
