@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from mri2pet.artifacts import RunBusyError
 from mri2pet.baselines.controls import first_scans
 from mri2pet.config import CONTROLS
 from mri2pet.evaluation.failure import failure_note, failures
@@ -26,6 +27,7 @@ from mri2pet.evaluation.scoring import (
     summarise,
 )
 from mri2pet.evaluation.seeds import over_seeds
+from mri2pet.evaluation.uptake import POSITIVITY_SUVR
 from mri2pet.stages.cohort import cohort, cohort_stage
 from mri2pet.stages.rows import DESIGNS, learned_rows, table1_rows, trained
 from mri2pet.stages.sample import read_synthetic, sample_stage
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from mri2pet.cohort.store import Store
     from mri2pet.run import Run
 
-POSITIVE_SUVR = 1.11  # composite of real PETs, where no latent truth is known
+PEOPLE_OF_CEILINGS = 40_000
 EQUAL = "equal_total_steps"
 # Rows trained again with other seeds, where the profile asks for it.
 SEEDED = ("mri2pet", "no_pretraining", "vanilla")
@@ -98,6 +100,7 @@ def table1_stage(run: Run) -> Stage:
     A row that cannot be made (a loss that is no number, a batch too small for the
     method) is left out and named in `results/table1_notes.csv`; the others stand.
     """
+    cohort(run)  # people who leak are refused at once, and not row by row
     stages: dict[tuple, Stage] = {}
     missing: dict[tuple, str] = {}
     for arm in arms(run):
@@ -140,6 +143,8 @@ def attempt(run: Run, arm: Arm) -> Stage | str:
     """Train and sample an arm, or say in one line why that is not possible."""
     try:
         return sample_stage(run, arm.row, arm.design, **arm.keys)
+    except RunBusyError:
+        raise  # nothing is wrong with the row
     except ValueError as error:
         reason = " ".join(str(error).split())
         run.log(f"  {' '.join(filter(None, arm.key))} is missing: {reason}")
@@ -257,11 +262,11 @@ def _kinds(arm: str, made) -> Iterator[tuple[str, np.ndarray, int]]:
 
 
 def _positive(store, ids, scores) -> pd.Series:
-    """Amyloid status: the latent truth of phantoms, else composite SUVR > 1.11."""
+    """Amyloid status: the latent truth of phantoms, else the real composite SUVR."""
     if store.truth is not None:
         return store.truth["status"].loc[ids].astype(bool)
     real = scores["mean_template", "", ""]["suvr_real_composite"]
-    return real > POSITIVE_SUVR
+    return real > POSITIVITY_SUVR
 
 
 def _limits(run, store, test, positive) -> list[dict]:
@@ -288,9 +293,9 @@ def _limits(run, store, test, positive) -> list[dict]:
         return lines
     from mri2pet.cohort.phantom.disease import ceilings
 
-    best = ceilings(run.profile.cohort.rho)
-    best = best[best["target"] == "status"]
+    best = ceilings(run.profile.cohort.rho, n=PEOPLE_OF_CEILINGS)
+    best, drawn = best[best["target"] == "status"], {"n": PEOPLE_OF_CEILINGS}
     return lines + [
-        {**base, "row": "ceiling", "variant": name, "value": auc, "n": 40_000}
+        {**base, "row": "ceiling", "variant": name, "value": auc, **drawn}
         for name, auc in zip(best["information"], best["auc"], strict=True)
     ]

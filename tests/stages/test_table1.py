@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mri2pet.artifacts import RunBusyError
 from mri2pet.report.study import load_study, save_study
 from mri2pet.run import Run
 from mri2pet.stages import table1
@@ -149,3 +150,12 @@ def test_learning_curves_and_the_committed_study(tiny_run, tiny_profile, tmp_pat
     study = load_study(tmp_path / "kept")
     assert len(study.tables["learning_curves"]) == len(curves)
     assert "profile *curves*" in study.name()
+
+
+def test_a_busy_run_is_not_a_missing_row(tiny_run, monkeypatch):
+    def busy(*args, **keys):
+        raise RunBusyError("another process is computing there")
+
+    monkeypatch.setattr(table1, "sample_stage", busy)
+    with pytest.raises(RunBusyError):
+        table1.attempt(tiny_run, table1.Arm("gan", "corrected"))
