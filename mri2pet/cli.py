@@ -77,9 +77,17 @@ def _parser() -> argparse.ArgumentParser:
         "Run one kind of stage of a run (and what it needs).",
         "mri2pet stage pretrain --run runs/tutorial",
     )
-    c.add_argument("name", help="cohort, style, pretrain, finetune, sample, evaluate")
+    c.add_argument(
+        "name",
+        help="cohort, style, pretrain, finetune, sample, evaluate, chance, curves",
+    )
     c.add_argument("--run", required=True, help="run directory")
     c.add_argument("--profile", default=None, help="needed when the directory is new")
+    c.add_argument(
+        "--finished",
+        action="store_true",
+        help="train nothing; leave out the rows that are not trained yet",
+    )
 
     c = add(
         "phantom",
@@ -117,6 +125,17 @@ def _parser() -> argparse.ArgumentParser:
     c.add_argument("--only", default=None, help="name of one figure or table")
 
     c = add(
+        "keep",
+        _keep,
+        "Keep the tables of a long run, with what made them, for the book to show.",
+        "mri2pet keep --run runs/study",
+    )
+    c.add_argument("--run", required=True, help="run directory")
+    c.add_argument(
+        "--out", default=None, help="folder; default: data/expected/<profile>"
+    )
+
+    c = add(
         "check",
         _check,
         "Compare the results of a run with the expected ones; exit 1 on drift.",
@@ -140,7 +159,7 @@ def _reproduce(options: argparse.Namespace) -> int:
 
 def _stage(options: argparse.Namespace) -> int:
     from mri2pet.run import Run
-    from mri2pet.stages.plan import STAGES
+    from mri2pet.stages.plan import AFTER_TRAINING, STAGES
 
     if options.name not in STAGES:
         raise ValueError(f"stage {options.name!r}: expected one of {', '.join(STAGES)}")
@@ -148,9 +167,20 @@ def _stage(options: argparse.Namespace) -> int:
         run = Run.open(options.profile, options.run)
     else:
         run = Run.reopen(options.run)
+    if options.finished:
+        run.may_compute = AFTER_TRAINING
     start = time.perf_counter()
     STAGES[options.name](run)
     print(f"{options.name}: {time.perf_counter() - start:.1f} s")
+    return EXIT_OK
+
+
+def _keep(options: argparse.Namespace) -> int:
+    from mri2pet.report.study import save_study
+    from mri2pet.run import Run
+
+    names = save_study(Run.reopen(options.run), options.out)
+    print(f"kept: {', '.join(names)}")
     return EXIT_OK
 
 

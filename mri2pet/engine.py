@@ -44,6 +44,8 @@ class Engine:
         self.used: dict[str, str] = {}  # stage -> key, of everything asked for
         self.log: Callable[[str], None] = print
         self.progress: Callable[[str, int, int, float], None] | None = None
+        # Beginnings of the stages that may be computed; None: all of them.
+        self.may_compute: tuple[str, ...] | None = None
 
     def stage(
         self,
@@ -71,6 +73,11 @@ class Engine:
         build : callable
             Writes the outputs, under the same relative paths, below the folder it
             is given. The folder survives a kill, so work can go on from there.
+
+        Raises
+        ------
+        ValueError
+            The stage is not there, and `may_compute` does not allow to compute it.
         """
         parts = self._parts(module, settings, inputs)
         key = provenance.digest(parts)
@@ -79,6 +86,8 @@ class Engine:
             found = _load_record(root, name) if root else None
             if found and found["key"] == key and _complete(root, found):
                 return _as_stage(root, found)
+        if self.may_compute is not None and not name.startswith(self.may_compute):
+            raise ValueError(f"{name} is not finished in this run")
         old = _load_record(self.path, name)
         self.log(f"  {name}: {_reason(old, parts, self.path)}")
         with self._lock(name):

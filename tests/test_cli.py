@@ -29,7 +29,8 @@ def t1(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "command", ["reproduce", "stage", "phantom", "synthesize", "figures", "check"]
+    "command",
+    ["reproduce", "stage", "phantom", "synthesize", "figures", "keep", "check"],
 )
 def test_every_command_has_help_with_an_example(capsys, command):
     with pytest.raises(SystemExit) as caught:
@@ -139,6 +140,7 @@ def test_a_wrong_t1_is_refused_and_nothing_is_written(
         (["reproduce", "--profile", "nonsense"], "nonsense"),
         (["stage", "cook", "--run", "x"], "cook"),
         (["stage", "cohort", "--run", "/nowhere/run"], "/nowhere/run"),
+        (["keep", "--run", "/nowhere/run"], "/nowhere/run"),
         (["figures", "--run", "/nowhere/run"], "/nowhere/run"),
         (["check", "--run", "/nowhere/run"], "/nowhere/run"),
         (["phantom", "x", "--subjects", "1"], "--subjects is 1"),

@@ -63,13 +63,13 @@ def load_study(folder: Path | None = None) -> Study | None:
     return Study(tables, json.loads(about.read_text(encoding="utf-8")))
 
 
-def save_study(run: Run, folder: Path | None = None) -> list[str]:
+def save_study(run: Run, folder: Path | str | None = None) -> list[str]:
     """Keep the tables that a run has, with their provenance.
 
     Parameters
     ----------
     run : Run
-    folder : Path, optional
+    folder : Path or str, optional
         Default: `data/expected/<profile>`.
 
     Returns

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from mri2pet.artifacts import RunBusyError
 from mri2pet.config import CONTROLS
 from mri2pet.evaluation.inference import patient_bootstrap
 from mri2pet.evaluation.scoring import score_scans
@@ -43,6 +44,7 @@ def learning_curves(run: Run) -> pd.DataFrame:
     DataFrame
         Columns row, design, metric, region, samples (seen in fine-tuning; 0 for a
         control that does not learn), value, low, high (95 % over people), n (people).
+        A row that cannot be made is named in the log and is not there.
 
     Raises
     ------
@@ -54,9 +56,14 @@ def learning_curves(run: Run) -> pd.DataFrame:
             f"profile {run.profile.name}: training.snapshots is empty; name the "
             "numbers of samples at which weights are kept, as the profile study does"
         )
-    stages = [curve_stage(run, *key) for key in learned_rows()]
-    stages.append(curve_stage(run, "regression_unet", ""))
-    stages += [curve_stage(run, c, "") for c in CONTROLS if c != "regression_unet"]
+    stages = []
+    for key in [*learned_rows(), *((control, "") for control in CONTROLS)]:
+        try:
+            stages.append(curve_stage(run, *key))
+        except RunBusyError:
+            raise  # nothing is wrong with the row
+        except ValueError as error:
+            run.log(f"  no curve of {' '.join(filter(None, key))}: {error}")
 
     def build(work: Path) -> None:
         (work / "results").mkdir(parents=True, exist_ok=True)

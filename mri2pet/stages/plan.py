@@ -125,6 +125,8 @@ STAGES: dict[str, Callable[[Run], None]] = {
     "chance": chance,
     "curves": lambda run: run.learning_curves(),
 }
+# What `mri2pet stage NAME --finished` may compute: nothing that trains.
+AFTER_TRAINING = ("sample-", "curve-", "learning_curves", "table1", "chance")
 
 
 def estimate(run: Run) -> dict[str, float]:

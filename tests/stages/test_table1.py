@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 
 from mri2pet.artifacts import RunBusyError
+from mri2pet.config import CONTROLS
 from mri2pet.report.study import load_study, save_study
 from mri2pet.run import Run
 from mri2pet.stages import table1
+from mri2pet.stages.plan import AFTER_TRAINING
 from mri2pet.stages.rows import learned_rows, table1_rows, trained
 
 SEVENTEEN = {
@@ -143,6 +145,22 @@ def test_learning_curves_and_the_committed_study(tiny_run, tiny_profile, tmp_pat
     assert np.isfinite(last).all()
     template = curves[curves["row"] == "mean_template"]
     assert template["samples"].tolist() == [0, 0]
+
+    # What is finished can be had without training the rest.
+    part = Run.open(some, tmp_path / "part", quiet=True)
+    part.log = lambda text: None
+    part.finetune("vanilla", "corrected")
+    part.may_compute = AFTER_TRAINING
+    few = part.learning_curves()
+    assert set(few["row"]) == {"vanilla", *set(CONTROLS) - {"regression_unet"}}
+    pd.testing.assert_frame_equal(
+        few[few["row"] == "vanilla"].reset_index(drop=True),
+        curves[
+            (curves["row"] == "vanilla") & (curves["design"] == "corrected")
+        ].reset_index(drop=True),
+    )
+    with pytest.raises(ValueError, match=r"gan.* is not finished in this run"):
+        part.finetune("gan", "corrected")
 
     assert load_study(tmp_path / "kept") is None
     names = save_study(run, tmp_path / "kept")
