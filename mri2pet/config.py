@@ -166,6 +166,35 @@ class EvaluationConfig(_Frozen):
     curve_people: int = Field(64, ge=2)  # test scans of a learning curve
 
 
+class DownstreamConfig(_Frozen):
+    """Diagnosis and MMSE from images, Tables 2 and 3 (audit, section 8)."""
+
+    network: Literal["light", "published"] = "light"
+    dropout: Literal["correct", "released"] = "correct"  # released: never any
+    seeds: int = Field(3, ge=2)  # trainings of each setting; published: 25
+    epochs: int = Field(30, ge=1)
+    patience: int = Field(5, ge=1)  # epochs without a better validation loss
+    batch_size: int = Field(16, ge=2)
+    learning_rate: float = Field(1e-3, gt=0)
+    validation: float = Field(0.2, gt=0, lt=1)  # share of people, drawn with the seed
+    label: Literal["nearest_visit", "last_row"] = "nearest_visit"
+    mmse_from: int = Field(20, ge=0, le=30)  # Table 3 takes scores from here on
+    mmse_filter: Literal["nearest", "released"] = "nearest"  # released: filter first
+    folds: int = Field(2, ge=2)  # of cross-fitting
+    fold_pretraining: bool = False  # leave a fold's MRIs out of pre-training, too
+    designs: tuple[DesignName, ...] = ("corrected",)  # generators of synthetic PETs
+    fractions: tuple[float, ...] = (0.25, 0.5)  # of the labelled people; and all
+    workers: int = Field(2, ge=1)  # processes
+    scheduler: str | None = None  # address of a Dask scheduler; None = here
+
+
+class AtrophyConfig(_Frozen):
+    """Interventions on phantoms, Appendix C."""
+
+    people: int = Field(8, ge=2)  # test people who are made again
+    levels: int = Field(5, ge=3)  # values of atrophy, and of amyloid, for each
+
+
 class Design(_Frozen):
     """The switches of section 7 of the design, one preset per column."""
 
@@ -230,6 +259,9 @@ class Profile(_Frozen):
     training: TrainingConfig
     sampling: SamplingConfig = SamplingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    downstream: DownstreamConfig = DownstreamConfig()
+    atrophy: AtrophyConfig = AtrophyConfig()
+    rhos: tuple[float, ...] = (0.0,)  # other links amyloid - MRI, to compare with
     designs: dict[DesignName, dict[str, Any]] = {}
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,38 @@ if TYPE_CHECKING:
 OUTPUT = "store.zarr"
 UNLINKED_OUTPUT = "chance/store.zarr"
 UNLINKED_SEED = 1000  # added to the run's
+
+
+@dataclass(frozen=True)
+class TrainingPeople:
+    """Who a network learns from, where these are not all of the run's people.
+
+    Attributes
+    ----------
+    name : str
+        Part of the names of stages.
+    stage : Stage
+        Whose output is a store.
+    without : frozenset of str
+        Participants who are left out.
+    """
+
+    name: str
+    stage: Stage
+    without: frozenset[str] = frozenset()
+
+    def store(self) -> Store:
+        """Return the store."""
+        return Store(self.stage.path())
+
+    def keep(self, scan_ids: list[str]) -> list[str]:
+        """Return those scans whose person is not left out."""
+        people = self.store().scans["participant_id"]
+        return [s for s in scan_ids if people[s] not in self.without]
+
+    def key(self) -> dict[str, object]:
+        """Return what decides who they are, for the settings of a stage."""
+        return {"people": self.name, "without": sorted(self.without)}
 
 
 def cohort_stage(run: Run) -> Stage:
@@ -42,6 +75,38 @@ def cohort_stage(run: Run) -> Stage:
         settings={"cohort": people, "grids": profile.grids.model_dump()},
         inputs=[],
         outputs=[OUTPUT],
+        build=build,
+    )
+
+
+def other_rho_stage(run: Run, rho: float) -> Stage:
+    """Make the run's paired people again with another link of amyloid to the MRI.
+
+    Their MRIs are the run's own: rho moves amyloid alone (a test compares them).
+    """
+    profile = run.profile
+    people = profile.cohort.model_dump()
+    workers = people.pop("workers")
+    # Who is chosen for a small test part depends on amyloid: choose as the run does.
+    people |= {"rho": rho, "select_rho": people["rho"], "unpaired": 0, "labelled": 0}
+    output = f"rho/{rho:g}/store.zarr"
+
+    def build(work: Path) -> None:
+        make_cohort(
+            work / output,
+            grid_mri=profile.grids.mri,
+            grid_pet=profile.grids.pet,
+            seed=profile.seed,
+            workers=workers,
+            **people,
+        )
+
+    return run.stage(
+        f"cohort-rho={rho:g}",
+        module=__name__,
+        settings={"cohort": people, "grids": profile.grids.model_dump()},
+        inputs=[],
+        outputs=[output],
         build=build,
     )
 

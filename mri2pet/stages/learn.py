@@ -13,8 +13,8 @@ from mri2pet.config import PRETRAINING, WITH_LAPLACIAN, Design, pretraining_kind
 from mri2pet.pairs import ArrayPairs
 from mri2pet.recipes import DiffusionRecipe, RegressionRecipe
 from mri2pet.schedule import NoiseSchedule
-from mri2pet.stages.cohort import cohort, cohort_stage
-from mri2pet.stages.learned import Learned, fit_pet_scale, learn
+from mri2pet.stages.cohort import TrainingPeople, cohort, cohort_stage
+from mri2pet.stages.learned import Learned, fit_pet_scale, learn, training_scans
 from mri2pet.stages.style import styled, styled_stage, unpaired_ids
 from mri2pet.training import Budget
 
@@ -45,13 +45,18 @@ def pretrain(run: Run, kind: str, design: str, **variant: Any) -> Learned:
 
 
 def _pretrain(
-    run: Run, kind: str, design: str, row: str, variant: dict[str, Any]
+    run: Run,
+    kind: str,
+    design: str,
+    row: str,
+    variant: dict[str, Any],
+    people: TrainingPeople | None = None,
 ) -> Learned:
     if kind not in PRETRAINING_KINDS:
         raise ValueError(f"pre-training {kind!r}: expected one of {PRETRAINING_KINDS}")
     switches, budget_keys = _split_variant(run, design, variant)
     own_net = row == "mri2pet_published"
-    name = _name(f"pretrain-{kind}", design, own_net, variant)
+    name = _name(f"pretrain-{kind}", design, own_net, variant, people)
     inputs = [cohort_stage(run)]
     if kind == "style":
         inputs.append(styled_stage(run, design))
@@ -62,10 +67,14 @@ def _pretrain(
         if kind == "style":
             made = styled(run, design)
             moved = np.flatnonzero(made.report["moved"])
+            if people is not None:
+                kept = set(people.keep(made.scan_ids))
+                moved = np.array([i for i in moved if made.scan_ids[i] in kept], int)
             mri = store.read("mri", [made.scan_ids[i] for i in moved])
             target = made.volumes[moved]
         else:
-            mri = store.read("mri", unpaired_ids(run, store))
+            ids = unpaired_ids(run, store)
+            mri = store.read("mri", people.keep(ids) if people else ids)
             target = scaled_mri(mri, run.profile.grids.pet)
         # Scaled with the statistics of the targets themselves, as released.
         return ArrayPairs(mri, (target - target.mean()) / target.std())
@@ -76,12 +85,42 @@ def _pretrain(
         "flip": run.profile.training.flip,
     }
     return _learn(
-        run, name, switches, own_net, budget, recipe, pairs, inputs, None, variant
+        run,
+        name,
+        switches,
+        own_net,
+        budget,
+        recipe,
+        pairs,
+        inputs,
+        None,
+        variant,
+        people,
     )
 
 
-def finetune(run: Run, row: str, design: str, **variant: Any) -> Learned:
-    """Learn MRI -> PET for a row of Table 1, from its pre-training if it has one."""
+def finetune(
+    run: Run,
+    row: str,
+    design: str,
+    *,
+    people: TrainingPeople | None = None,
+    pretrained_on: TrainingPeople | None = None,
+    **variant: Any,
+) -> Learned:
+    """Learn MRI -> PET for a row of Table 1, from its pre-training if it has one.
+
+    Parameters
+    ----------
+    run : Run
+    row, design : str
+    people : TrainingPeople, optional
+        Whose pairs are learned from; by default all training people of the run.
+    pretrained_on : TrainingPeople, optional
+        Whose MRIs are pre-trained on; by default the run's pre-training people.
+    **variant
+        Switches and budgets to change.
+    """
     if row not in PRETRAINING:
         raise ValueError(f"row {row!r}: expected one of {sorted(PRETRAINING)}")
     if row == "mri2pet_published" and design != "published":
@@ -96,9 +135,10 @@ def finetune(run: Run, row: str, design: str, **variant: Any) -> Learned:
     start = None
     if kind:
         passed = {k: v for k, v in variant.items() if k in _PRETRAINING_KEYS | {"seed"}}
-        start = _pretrain(run, kind, design, row, passed)
+        start = _pretrain(run, kind, design, row, passed, pretrained_on)
     budget = _budget(run, switches, "finetune", own_net, budget_keys)
-    inputs = [cohort_stage(run)] + ([start.stage] if start else [])
+    inputs = [people.stage if people else cohort_stage(run)]
+    inputs += [start.stage] if start else []
     default = run.profile.training.laplacian if row in WITH_LAPLACIAN else 0.0
     recipe = {
         "prediction": switches.prediction,
@@ -115,7 +155,9 @@ def finetune(run: Run, row: str, design: str, **variant: Any) -> Learned:
             "flip": run.profile.training.flip,
             **(DDPM_PA_RELEASED if design == "published" else {}),
         }
-    name = _name(f"finetune-{row}", design, False, variant)
+    name = _name(f"finetune-{row}", design, False, variant, people)
+    if pretrained_on is not None:
+        name += f"_pretrained={pretrained_on.name}"
     return _learn(
         run,
         name,
@@ -123,10 +165,11 @@ def finetune(run: Run, row: str, design: str, **variant: Any) -> Learned:
         own_net,
         budget,
         recipe,
-        _pet_pairs(run),
+        _pet_pairs(run, people),
         inputs,
         start,
         variant,
+        people,
     )
 
 
@@ -151,7 +194,17 @@ def regression(run: Run) -> Learned:
 
 
 def _learn(
-    run, name, switches, own_net, budget, recipe, pairs, inputs, start, variant
+    run,
+    name,
+    switches,
+    own_net,
+    budget,
+    recipe,
+    pairs,
+    inputs,
+    start,
+    variant,
+    people=None,
 ) -> Learned:
     def make(model: nn.Module) -> DiffusionRecipe | RegressionRecipe | DdpmPaRecipe:
         if recipe.get("regression"):
@@ -175,14 +228,14 @@ def _learn(
         inputs=inputs,
         start=start,
         seed=variant.get("seed"),
-        snapshots=name.startswith("finetune-"),
+        snapshots=name.startswith("finetune-") and people is None,
+        people=people,
     )
 
 
-def _pet_pairs(run: Run):
+def _pet_pairs(run: Run, people: TrainingPeople | None = None):
     def pairs() -> ArrayPairs:
-        store = cohort(run)
-        ids = store.ids(part="train")
+        store, ids = training_scans(run, people)
         pet = store.read("pet", ids)
         scale, _ = fit_pet_scale(pet)
         return ArrayPairs(store.read("mri", ids), scale.to_network(pet))
@@ -235,6 +288,13 @@ def _split_variant(
     return Design(**{**base, **changed}), rest
 
 
-def _name(stem: str, design: str, own_net: bool, variant: dict[str, Any]) -> str:
+def _name(
+    stem: str,
+    design: str,
+    own_net: bool,
+    variant: dict[str, Any],
+    people: TrainingPeople | None = None,
+) -> str:
     extra = "".join(f"_{k}={v}" for k, v in sorted(variant.items()))
+    extra += f"_{people.name}" if people else ""
     return f"{stem}{'-published_net' if own_net else ''}-{design}{extra}"

@@ -20,12 +20,13 @@ from mri2pet.checkpoint import load_tensors, load_weights, save_tensors
 from mri2pet.config import Design
 from mri2pet.model import PublishedUNet, SpatialUNet
 from mri2pet.pairs import ArrayPairs
-from mri2pet.stages.cohort import cohort
+from mri2pet.stages.cohort import TrainingPeople, cohort
 from mri2pet.synthesis import PetScale
 from mri2pet.training import Budget, train
 from mri2pet.turns import Game, Recipe
 
 if TYPE_CHECKING:
+    from mri2pet.cohort.store import Store
     from mri2pet.run import Run
 
 
@@ -99,10 +100,21 @@ def load_learned(folder: str | Path) -> Learned:
     )
 
 
-def _write_card(run, name, network, switches, folder, fit_scale) -> None:
+def training_scans(
+    run: Run, people: TrainingPeople | None = None
+) -> tuple[Store, list[str]]:
+    """Return the store and the paired scans that a network learns from."""
+    if people is None:
+        store = cohort(run)
+        return store, store.ids(part="train")
+    store = people.store()
+    return store, people.keep(store.ids(part="train"))
+
+
+def _write_card(run, name, network, switches, folder, fit_scale, people) -> None:
     """Put beside the weights all that is needed to use them without the run."""
-    store = cohort(run)
-    scale, clip = fit_scale(store.read("pet", store.ids(part="train")))
+    store, ids = training_scans(run, people)
+    scale, clip = fit_scale(store.read("pet", ids))
     card = {
         "name": name,
         "profile": run.profile.name,
@@ -151,6 +163,7 @@ def learn(
     scale: Callable = fit_pet_scale,
     seed: int | None = None,
     snapshots: bool = False,
+    people: TrainingPeople | None = None,
 ) -> Learned:
     """Train a network, or return it when it is there already.
 
@@ -181,6 +194,8 @@ def learn(
         Of initial weights, order and noise; by default the profile's.
     snapshots : bool
         Keep the weights after the numbers of samples that the profile names.
+    people : TrainingPeople, optional
+        Whose PETs give the scale, where these are not all training people.
     """
     output = f"checkpoints/{name}"
     dtype = precision(run, network)
@@ -190,6 +205,8 @@ def learn(
         "recipe": recipe,
         "dtype": dtype,
     }
+    if people is not None:
+        settings |= people.key()
     if seed is not None:
         settings["training_seed"] = seed
     seed = run.profile.seed if seed is None else seed
@@ -226,7 +243,7 @@ def learn(
         if len(trained.players) > 1:
             content["players"] = {k: v.state_dict() for k, v in trained.players.items()}
         save_tensors(content, folder / "weights.pt")
-        _write_card(run, name, network, switches, folder, scale)
+        _write_card(run, name, network, switches, folder, scale, people)
         curve = pd.DataFrame(trained.history)
         curve.to_parquet(folder / "losses.parquet", index=False)
 

@@ -49,6 +49,7 @@ def make_cohort(
     work_mm=None,
     anatomies=None,
     select_test=False,
+    select_rho=None,
     variability=1.0,
     progress=None,
 ):
@@ -81,6 +82,8 @@ def make_cohort(
         Folder of segmented T1s (see :func:`mri2pet.cohort.template.load_anatomies`).
     select_test : bool
         Choose the test people by :func:`choose_test`.
+    select_rho : float, optional
+        Link under which they are chosen, by default ``rho``.
     variability : float
         Multiplies the anatomical differences between people.
     progress : callable, optional
@@ -112,6 +115,7 @@ def make_cohort(
         linked=linked,
         seed=seed,
         select_test=select_test,
+        select_rho=select_rho,
     )
     spec = {
         "grid_mri": list(grid_mri),

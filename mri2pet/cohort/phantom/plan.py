@@ -65,6 +65,7 @@ def plan(
     linked=True,
     seed=0,
     select_test=False,
+    select_rho=None,
 ):
     """Every scan of a cohort, without images.
 
@@ -94,7 +95,8 @@ def plan(
         first = FIRST_PERSON[part]
         numbers = list(range(first, first + count))
         if part == "test" and select_test:
-            numbers = choose_test(test, seed=seed, rho=rho, linked=linked)
+            link = rho if select_rho is None else select_rho
+            numbers = choose_test(test, seed=seed, rho=link, linked=linked)
         people = disease.draw_people(numbers, seed=seed, rho=rho, linked=linked)
         twice = {"train": train_two_visits, "test": test_two_visits}.get(part, 0)
         if twice:
