@@ -288,7 +288,55 @@ CEILING_SETS = (
 )
 
 
-def ceilings(rho=k.RHO, n=40000, seed=0):
+def mmse_ceilings(rho=k.RHO, n=40000, seed=0, lowest=20, information=None):
+    """Best correlation with MMSE that each set of information allows.
+
+    As :func:`ceilings`, by regression.
+
+    Parameters
+    ----------
+    rho : float
+    n : int
+    seed : int
+    lowest : int
+        Scores from here on make the region mmse_20.
+    information : sequence of str, optional
+        Only these sets.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``information``, ``metric`` (pearson_r), ``region`` (full_range or
+        mmse_20), ``value``.
+    """
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    people = draw_people(range(n), seed=seed, rho=rho)
+    people["sex_F"] = (people["sex"] == "F").astype(float)
+    rows = []
+    for region in ("mmse_20", "full_range"):
+        some = people[people["mmse"] >= (lowest if region == "mmse_20" else 0)]
+        half = np.arange(len(some)) % 2 == 0
+        y = some["mmse"].to_numpy(float)
+        for name, target, columns in CEILING_SETS:
+            if target != "diagnosis" or not _wanted(information, name):
+                continue
+            x = some[list(columns)].to_numpy(float)
+            r = []
+            for train in (half, ~half):
+                model = HistGradientBoostingRegressor(
+                    max_iter=80, learning_rate=0.08, max_leaf_nodes=12, random_state=0
+                ).fit(x[train], y[train])
+                r.append(np.corrcoef(model.predict(x[~train]), y[~train])[0, 1])
+            rows.append((name, "pearson_r", region, float(np.mean(r))))
+    return pd.DataFrame(rows, columns=["information", "metric", "region", "value"])
+
+
+def _wanted(chosen, name):
+    return chosen is None or name in chosen
+
+
+def ceilings(rho=k.RHO, n=40000, seed=0, target=None, information=None):
     """Best area under the curve that each set of information allows.
 
     Gradient boosting on the latents, trained on one half and scored on the other,
@@ -300,6 +348,10 @@ def ceilings(rho=k.RHO, n=40000, seed=0):
     n : int
         People drawn.
     seed : int
+    target : {"status", "diagnosis"}, optional
+        Only this one.
+    information : sequence of str, optional
+        Only these sets.
 
     Returns
     -------
@@ -313,17 +365,19 @@ def ceilings(rho=k.RHO, n=40000, seed=0):
     people["sex_F"] = (people["sex"] == "F").astype(float)
     half = np.arange(n) % 2 == 0
     rows = []
-    for information, target, columns in CEILING_SETS:
-        x, y = people[list(columns)].to_numpy(float), people[target].to_numpy()
+    for name, of, columns in CEILING_SETS:
+        if target not in (None, of) or not _wanted(information, name):
+            continue
+        x, y = people[list(columns)].to_numpy(float), people[of].to_numpy()
         scores = []
         for train in (half, ~half):
             model = HistGradientBoostingClassifier(
                 max_iter=80, learning_rate=0.08, max_leaf_nodes=12, random_state=0
             ).fit(x[train], y[train])
             p = model.predict_proba(x[~train])
-            if target == "status":
+            if of == "status":
                 scores.append(roc_auc_score(y[~train], p[:, 1]))
             else:
                 scores.append(roc_auc_score(y[~train], p, multi_class="ovr"))
-        rows.append((information, target, float(np.mean(scores))))
+        rows.append((name, of, float(np.mean(scores))))
     return pd.DataFrame(rows, columns=["information", "target", "auc"])
