@@ -79,7 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     c.add_argument(
         "name",
-        help="cohort, style, pretrain, finetune, sample, evaluate, chance, curves",
+        help="cohort, style, pretrain, finetune, sample, evaluate, chance, curves, "
+        "clinical, agreement",
     )
     c.add_argument("--run", required=True, help="run directory")
     c.add_argument("--profile", default=None, help="needed when the directory is new")

@@ -187,8 +187,13 @@ def _fit_all(jobs, plan) -> Iterator[dict[str, np.ndarray]]:
     calls = [delayed(_fit_alone)(*job) for job in jobs]
     if plan.scheduler is None:
         return iter(Parallel(n_jobs=plan.workers)(calls))
-    from distributed import Client
-
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ValueError(
+            f"downstream.scheduler is {plan.scheduler!r}, but Dask is not installed: "
+            "pip install 'mri2pet[scale]'"
+        ) from None
     with Client(plan.scheduler), parallel_config(backend="dask"):
         return iter(Parallel()(calls))
 

@@ -16,7 +16,9 @@ import torch
 
 from mri2pet.config import PRETRAINING
 from mri2pet.stages.adversarial import METHODS
+from mri2pet.stages.agreement import agreement
 from mri2pet.stages.chance import chance
+from mri2pet.stages.clinical import clinical
 from mri2pet.stages.rows import DESIGNS, learned_rows, table1_rows
 from mri2pet.stages.sample import MAIN_ROWS
 from mri2pet.stages.table1 import Arm, arms, attempt
@@ -124,6 +126,8 @@ STAGES: dict[str, Callable[[Run], None]] = {
     "evaluate": table1,
     "chance": chance,
     "curves": lambda run: run.learning_curves(),
+    "clinical": clinical,
+    "agreement": agreement,
 }
 # What `mri2pet stage NAME --finished` may compute: nothing that trains.
 AFTER_TRAINING = ("sample-", "curve-", "learning_curves", "table1", "chance")
