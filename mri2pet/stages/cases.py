@@ -165,20 +165,20 @@ def _lines(profile) -> Lines:
 def _half_widths(store, test, val, level) -> tuple[np.ndarray, str]:
     """Half widths of conformal intervals of the mean, shape (N, R).
 
-    Scaled by the SD of each person's samples where there is one; the same for all
-    people where not. Validation people count once, at their first visit.
+    One width for everybody, so that rows with and without samples can be compared; the
+    spread of the samples stands beside it. Validation people count at their first
+    visit.
     """
     first = first_visits(store.scans.loc[val.scan_ids])
     known = val.of(list(first.index))
-    spread, new = known.sd, test.sd
-    if not (np.isfinite(spread).all() and (spread > 0).all() and (new > 0).all()):
-        spread, new = np.ones_like(known.mean), np.ones_like(test.mean)
-    scores = np.abs(known.mean - known.real_NR) / spread
     try:
-        reach = [conformal_quantile(column, level) for column in scores.T]
+        reach = [
+            conformal_quantile(column, level)
+            for column in np.abs(known.mean - known.real_NR).T
+        ]
     except ValueError as error:
-        return np.full(new.shape, np.nan), str(error)
-    return new * np.array(reach), ""
+        return np.full(test.mean.shape, np.nan), str(error)
+    return np.tile(reach, (len(test.scan_ids), 1)), ""
 
 
 def _scan_table(store, read, half) -> pd.DataFrame:
