@@ -11,7 +11,7 @@ import pandas as pd
 
 from mri2pet.report.case_words import LABELS as CASE_LABELS
 from mri2pet.report.discussion import BETTER, OPEN, WORSE, interval
-from mri2pet.report.tables import FEW_PEOPLE, cell, lookup
+from mri2pet.report.tables import FEW_PEOPLE, cell, lookup, people_of
 
 MAIN = ("mri2pet", "corrected")
 ROWS = (
@@ -99,17 +99,13 @@ def notes_words(notes: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def decision_words(
-    tidy: pd.DataFrame, tests: pd.DataFrame, people: pd.DataFrame
-) -> list[str]:
+def decision_words(tidy: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
     """Paragraphs that say what the probabilities are worth, and no more.
 
     Parameters
     ----------
     tidy, tests : DataFrame
         `results/certainty.csv` and `results/certainty_tests.csv`.
-    people : DataFrame
-        `results/certainty_scans.parquet`.
 
     Returns
     -------
@@ -117,7 +113,7 @@ def decision_words(
         How sure this is; calibration; the Brier score; the decision; refusal.
     """
     paragraphs = [
-        _opening(people),
+        _opening(tidy),
         _calibration(tidy),
         _brier(tidy, tests),
         _use(tests),
@@ -126,23 +122,22 @@ def decision_words(
     return [text for text in paragraphs if text]
 
 
-def _opening(people: pd.DataFrame) -> str:
-    n = people["participant_id"].nunique()
+def _opening(tidy: pd.DataFrame) -> str:
+    n = people_of(tidy)
     text = f"All intervals are over the same {n} test people, one visit each. "
-    mine = people[people["row"] == MAIN[0]]
-    if mine.empty:
+    mine = lookup(tidy, *MAIN, "fitted_positive", "")
+    if mine is None:
         return text + "The method itself gives no probability (see the notes)."
-    known = int(mine["fitted_on"].iloc[0])
-    positive = int(mine["fitted_positive"].iloc[0])
-    low, high = mine[["brier_low", "brier_high"]].iloc[0]
+    known = int(mine["n"])
     text += (
         f"The calibration of rows that read a PET rests on {known} validation people, "
-        f"{positive} of them with amyloid"
+        f"{mine['value']:.0f} of them with amyloid"
     )
-    if np.isfinite(low):
+    without = lookup(tidy, *MAIN, "brier", "composite", variant="leave_one_out")
+    if without is not None:
         text += (
             f"; without one of these, in turn, the Brier score of MRI2PET lies between "
-            f"{low:.3f} and {high:.3f}"
+            f"{without['low']:.3f} and {without['high']:.3f}"
         )
     text += ". "
     if min(n, known) < FEW_PEOPLE:

@@ -126,11 +126,13 @@ def _one_row(lines: Lines, key, row: pd.DataFrame, names) -> None:
     ends = {"low": low, "high": high, "interval": "chance", "n": len(p), **k}
     where = (key, "if_calibrated", "ece", "composite", floor.mean())
     lines.add(*where, **ends)
+    n = int(row["fitted_on"].iloc[0])
+    positive = int(row["fitted_positive"].iloc[0])
+    lines.add(key, "", "fitted_positive", "", positive, n=n, **k)
     low, high = row[["brier_low", "brier_high"]].iloc[0]
     if np.isfinite(low):
         ends = {"low": low, "high": high, "interval": "calibration people"}
         value = float(brier(p, y).mean())
-        n = int(row["fitted_on"].iloc[0])
         where = (key, "leave_one_out", "brier", "composite", value)
         lines.add(*where, n=n, **ends, **k)
     _reliability(lines, key, p, y, k)
