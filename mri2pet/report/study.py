@@ -22,7 +22,10 @@ from mri2pet.artifacts import write_text
 if TYPE_CHECKING:
     from mri2pet.run import Run
 
-TABLES = ("learning_curves", "table1", "table1_tests", "table1_notes", "chance")
+TABLES = (
+    *("learning_curves", "table1", "table1_tests", "table1_notes", "chance"),
+    *("figure3", "figure3_people", "certainty", "certainty_tests"),
+)
 
 
 @dataclass(frozen=True)

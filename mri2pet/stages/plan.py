@@ -17,6 +17,8 @@ import torch
 from mri2pet.config import PRETRAINING
 from mri2pet.stages.adversarial import METHODS
 from mri2pet.stages.agreement import agreement
+from mri2pet.stages.cases import cases
+from mri2pet.stages.certainty import certainty
 from mri2pet.stages.chance import chance
 from mri2pet.stages.clinical import clinical
 from mri2pet.stages.rows import DESIGNS, learned_rows, table1_rows
@@ -106,6 +108,12 @@ def table1(run: Run) -> None:
     run.evaluate()
 
 
+def case_studies(run: Run) -> None:
+    """Chapter 10: people chosen by rule, and what a synthetic PET is worth."""
+    cases(run)
+    certainty(run)
+
+
 CHAPTERS: dict[str, Callable[[Run], None]] = {
     "01_cohort": cohort,
     "03_diffusion": cohort,
@@ -115,6 +123,7 @@ CHAPTERS: dict[str, Callable[[Run], None]] = {
     "07_finetuning": finetuning,
     "08_baselines": baselines,
     "09_table1": table1,
+    "10_case_studies": case_studies,
 }
 # Names of `mri2pet stage`.
 STAGES: dict[str, Callable[[Run], None]] = {
@@ -124,13 +133,17 @@ STAGES: dict[str, Callable[[Run], None]] = {
     "finetune": lambda run: [run.finetune(*key) for key in learned_rows()],
     "sample": finetuning,
     "evaluate": table1,
+    "cases": case_studies,
     "chance": chance,
     "curves": lambda run: run.learning_curves(),
     "clinical": clinical,
     "agreement": agreement,
 }
 # What `mri2pet stage NAME --finished` may compute: nothing that trains.
-AFTER_TRAINING = ("sample-", "curve-", "learning_curves", "table1", "chance")
+AFTER_TRAINING = (
+    *("sample-", "curve-", "learning_curves", "table1", "chance"),
+    *("figure3", "certainty"),
+)
 
 
 def estimate(run: Run) -> dict[str, float]:

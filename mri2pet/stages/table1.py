@@ -27,10 +27,10 @@ from mri2pet.evaluation.scoring import (
     summarise,
 )
 from mri2pet.evaluation.seeds import over_seeds
-from mri2pet.evaluation.uptake import POSITIVITY_SUVR
 from mri2pet.stages.cohort import cohort, cohort_stage
 from mri2pet.stages.rows import DESIGNS, learned_rows, table1_rows, trained
 from mri2pet.stages.sample import read_synthetic, sample_stage
+from mri2pet.stages.status import amyloid_status
 
 if TYPE_CHECKING:
     from mri2pet.artifacts import Stage
@@ -222,7 +222,8 @@ def _score(run, stages, missing):
         test.patients,
         subjects=16,
     )
-    positive = _positive(store, test.ids, scores)
+    real = scores["mean_template", "", ""]["suvr_real_composite"]
+    positive = amyloid_status(store, real)
     tidy = summarise(
         scores,
         positive=positive,
@@ -259,14 +260,6 @@ def _kinds(arm: str, made) -> Iterator[tuple[str, np.ndarray, int]]:
     yield arm, made.samples[:, 0], 1
     if made.samples.shape[1] > 1 and not arm:
         yield "mean_of_samples", made.mean, made.samples.shape[1]
-
-
-def _positive(store, ids, scores) -> pd.Series:
-    """Amyloid status: the latent truth of phantoms, else the real composite SUVR."""
-    if store.truth is not None:
-        return store.truth["status"].loc[ids].astype(bool)
-    real = scores["mean_template", "", ""]["suvr_real_composite"]
-    return real > POSITIVITY_SUVR
 
 
 def _limits(run, store, test, positive) -> list[dict]:
