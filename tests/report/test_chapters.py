@@ -11,11 +11,12 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
-from writing import write_chapter
+from writing import make_project, write_chapter
 
 from mri2pet import paths
 from mri2pet.report import chapters
-from mri2pet.report.chapters import ChapterError, execute_chapters, gate
+from mri2pet.report.chapters import execute_chapters
+from mri2pet.report.execution import ChapterError, gate
 
 
 class _Profile(SimpleNamespace):
@@ -26,10 +27,7 @@ class _Profile(SimpleNamespace):
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A project of its own, and a run of it."""
-    root = tmp_path / "project"
-    (root / "notebooks").mkdir(parents=True)
-    (root / "data" / "published").mkdir(parents=True)
-    (root / "constraints.txt").write_text("a==1\n")
+    root = make_project(tmp_path)
     monkeypatch.setattr(paths, "project_root", lambda: root)
     return root
 
