@@ -106,6 +106,28 @@ def test_reasons_for_running_again_are_given(run, project):
     assert reason() == "its text or code changed"
 
 
+def test_a_kept_study_is_a_reason_for_the_chapters_that_read_it(run, project):
+    """It may come after a chapter has been executed without it."""
+    write_chapter(project, "01_a", "print(1)")
+    write_chapter(project, "02_b", "from mri2pet.report.study import load_study")
+
+    def reason(chapter):
+        given = {"profile": "smoke", "run_dir": "r"}
+        return chapters.changes(
+            run,
+            chapters.executed_path(run, chapter),
+            chapters.fingerprint(run, chapter, given),
+        )
+
+    _go(run)
+    assert reason("01_a") == reason("02_b") == ""
+    kept = project / "data" / "expected" / "study"
+    kept.mkdir(parents=True)
+    (kept / "provenance.json").write_text("{}")
+    assert reason("01_a") == ""
+    assert reason("02_b") == "data/expected/study changed"
+
+
 def test_a_changed_module_is_a_reason():
     from mri2pet.report import fingerprint
 
