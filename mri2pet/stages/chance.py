@@ -10,12 +10,14 @@ Legend: N people, R regions, d h w voxels of the PET grid (z, y, x).
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from mri2pet.artifacts import made_or_why
 from mri2pet.baselines.controls import mean_template, nearest_subject
 from mri2pet.cohort.regions import COMPOSITE, REGIONS
 from mri2pet.cohort.store import Store
@@ -80,10 +82,10 @@ def chance_stage(run: Run, people: int = 1000, calls: int = 3) -> Stage:
     made = unlinked_stage(run, people)
     stages = {}
     for row, design in chance_rows():
-        try:
-            stages[row, design] = _row_stage(run, made, row, design, calls)
-        except ValueError as error:
-            run.log(f"  {row} {design} is missing: {' '.join(str(error).split())}")
+        one = partial(_row_stage, run, made, row, design, calls)
+        stage = made_or_why(one, (row, design), run.log)
+        if not isinstance(stage, str):
+            stages[row, design] = stage
 
     def build(work: Path) -> None:
         scores = {
