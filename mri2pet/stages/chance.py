@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 
 from mri2pet.artifacts import made_or_why
-from mri2pet.baselines.controls import mean_template, nearest_subject
 from mri2pet.cohort.regions import COMPOSITE, REGIONS
 from mri2pet.cohort.store import Store
 from mri2pet.evaluation.delong import auc_interval
@@ -28,7 +27,7 @@ from mri2pet.stages.cohort import cohort, cohort_stage, unlinked_stage
 from mri2pet.stages.learn import regression
 from mri2pet.stages.learned import Learned
 from mri2pet.stages.rows import learned_rows, trained
-from mri2pet.stages.sample import draw, drawing_code
+from mri2pet.stages.sample import control, draw, drawing_code
 
 if TYPE_CHECKING:
     from mri2pet.run import Run, Stage
@@ -193,15 +192,7 @@ def _pets(
     if learned is not None:
         settings = {} if row == "regression_unet" else _settings(calls)
         return draw(run, learned, store.read("mri", ids), ids, settings)[:, 0]
-    own = cohort(run)
-    train = own.ids(part="train")
-    pets = own.read("pet", train)
-    if row == "mean_template":
-        return np.repeat(mean_template(pets)[None], len(ids), axis=0)
-    here = list(store.scans["participant_id"].loc[ids])
-    there = list(own.scans["participant_id"].loc[train])
-    mris = store.read("mri", ids), own.read("mri", train)
-    return pets[nearest_subject(*mris, here, there)]
+    return control(run, row, store, ids)
 
 
 def _settings(calls: int) -> dict[str, Any]:
