@@ -50,7 +50,7 @@ PARTS = {
 }
 
 # Long, with training: only when asked for.
-STUDIES = {"equivalence": equivalence.write, "quality": quality.write}
+STUDIES = {"equivalence": equivalence.run, "quality": quality.run}
 
 
 def main() -> None:
@@ -60,7 +60,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one round, few steps")
     chosen = parser.parse_args()
     for study in set(chosen.only or ()) & set(STUDIES):
-        STUDIES[study]()
+        target = RESULTS / f"{study}.csv"
+        RESULTS.mkdir(exist_ok=True)
+        STUDIES[study]().to_csv(target, index=False, float_format="%.5g")
+        print(f"written: {target}")
     parts = [p for p in chosen.only or PARTS if p in PARTS]
     if not parts:
         return

@@ -11,8 +11,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from benchmarks.measure import RESULTS
-
 PEOPLE, SAMPLES = 64, 4
 CANDIDATES = (
     ("ddim", 10),
@@ -108,11 +106,3 @@ def run(profile: str = "tutorial_small", people: int = PEOPLE) -> pd.DataFrame:
             )  # fmt: skip
             print(lines[-1], flush=True)
     return pd.DataFrame(lines)
-
-
-def write() -> None:
-    """Write `results/equivalence.csv`."""
-    RESULTS.mkdir(exist_ok=True)
-    target = RESULTS / "equivalence.csv"
-    run().to_csv(target, index=False, float_format="%.5g")
-    print(f"written: {target}")

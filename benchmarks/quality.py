@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.equivalence import interval
-from benchmarks.measure import RESULTS
 
 SAMPLES_SEEN = 6400
 ARMS = {
@@ -84,11 +83,3 @@ def run(profile: str = "tutorial_small", seen: int = SAMPLES_SEEN) -> pd.DataFra
             )
             print(lines[-1], flush=True)
     return pd.DataFrame(lines)
-
-
-def write() -> None:
-    """Write `results/quality.csv`."""
-    RESULTS.mkdir(exist_ok=True)
-    target = RESULTS / "quality.csv"
-    run().to_csv(target, index=False, float_format="%.5g")
-    print(f"written: {target}")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from mri2pet import provenance
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,46 @@ def write_text(path: Path, text: str) -> None:
 
 class RunBusyError(ValueError):
     """Another process is at work on the same run."""
+
+
+def made_or_why(
+    make: Callable[[], Made], name: Iterable[str], log: Callable[[str], None]
+) -> Made | str:
+    """Make something, or say in one line why that is not possible.
+
+    Parameters
+    ----------
+    make : callable
+        Makes it, and refuses with a ValueError.
+    name : iterable of str
+        What the log calls it, row and design; empty parts are left out.
+    log : callable
+        Receives the reason.
+
+    Returns
+    -------
+    object
+        What ``make`` returns, or the reason as a str.
+
+    Raises
+    ------
+    RunBusyError
+        Another process works on the run: nothing is wrong with the row.
+
+    Examples
+    --------
+    >>> made_or_why(lambda: int("ten"), ["gan", ""], print)
+      gan is missing: invalid literal for int() with base 10: 'ten'
+    "invalid literal for int() with base 10: 'ten'"
+    """
+    try:
+        return make()
+    except RunBusyError:
+        raise
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        log(f"  {' '.join(filter(None, name))} is missing: {reason}")
+        return reason
 
 
 @contextmanager

@@ -120,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         "figures",
         _figures,
         "Draw the figures and tables of a run again, without training.",
-        "mri2pet figures --run runs/smoke --only figure-2",
+        "mri2pet figures --run runs/smoke --only fig-forest",
     )
     c.add_argument("--run", required=True, help="run directory")
     c.add_argument("--only", default=None, help="name of one figure or table")

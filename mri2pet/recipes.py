@@ -129,10 +129,8 @@ class DiffusionRecipe:
 
         Parameters
         ----------
-        n : int
-            Number of samples.
-        generator : torch.Generator
-            Source of the numbers, on the CPU.
+        n, generator
+            How many samples, and the source of the numbers, on the CPU.
 
         Returns
         -------
@@ -235,10 +233,8 @@ class RegressionRecipe:
 
         Parameters
         ----------
-        n : int
-            Number of samples.
-        generator : torch.Generator
-            Source of the numbers, on the CPU.
+        n, generator
+            As in `DiffusionRecipe.draw`.
 
         Returns
         -------

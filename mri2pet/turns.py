@@ -35,7 +35,7 @@ class _Method(Protocol):
         n : int
             Number of samples.
         generator : torch.Generator
-            The step's own.
+            The step's own source of numbers, on the CPU.
 
         Returns
         -------
@@ -256,8 +256,8 @@ class Alone:
 
         Parameters
         ----------
-        place : Place
-            Which micro-batch it is.
+        place
+            As in `Game.turns`.
 
         Returns
         -------

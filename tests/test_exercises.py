@@ -15,6 +15,7 @@ from mri2pet.exercises import (
     as_number,
     check,
     exercise_ids,
+    expect,
 )
 
 IDS = exercise_ids()
@@ -116,6 +117,13 @@ def test_helpers():
         as_function(3)
     with pytest.raises(Wrong, match="ZeroDivisionError"):
         as_function(lambda: 1 / 0)()
+    slips = [(9.0, "its square"), (3.0, "never reached")]
+    expect(3.0 + 1e-7, 3.0, "another", slips=slips)
+    with pytest.raises(Wrong, match="its square"):
+        expect(9.0, 3.0, "another", slips=slips)
+    with pytest.raises(Wrong, match="another"):
+        expect(9.1, 3.0, "another", slips=slips)
+    expect(9.1, 9.0, "another", tolerance=0.2)
 
 
 def test_hints_of_chapter_1():

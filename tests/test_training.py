@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from stopping import train_until
 from torch import nn
 
 from mri2pet.checkpoint import load_tensors, save_tensors
@@ -128,22 +129,12 @@ def test_accumulation_equals_one_large_batch():
     )
 
 
-class StoppedError(Exception):
-    pass
-
-
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_resuming_is_exact(tmp_path, dtype):
     budget = Budget(steps=6, batch_size=2, ema_decay=0.9, checkpoint_every=2)
     whole = train(diffusion(flip=True), small_pairs(), budget, seed=1, dtype=dtype)
-
-    def stop(done, total, loss):
-        if done == 5:
-            raise StoppedError
-
     kwargs = {"seed": 1, "dtype": dtype, "checkpoint": tmp_path / "state.pt"}
-    with pytest.raises(StoppedError):
-        train(diffusion(flip=True), small_pairs(), budget, progress=stop, **kwargs)
+    train_until(5, diffusion(flip=True), small_pairs(), budget, **kwargs)
     assert load_tensors(tmp_path / "state.pt")["step"] == 4
     resumed = train(diffusion(flip=True), small_pairs(), budget, **kwargs)
     assert resumed.history == whole.history

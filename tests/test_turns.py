@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from stopping import train_until
 from torch import nn
 
 from mri2pet.state import Average
@@ -104,17 +105,8 @@ def test_left_gradients_survive_a_stop(tmp_path):
 
     long = budget(steps=6, checkpoint_every=1)
     whole = train(Duel(turns), Ones(), long, seed=1)
-
-    class StoppedError(Exception):
-        pass
-
-    def stop(done, total, loss):
-        if done == 2:
-            raise StoppedError
-
     path = tmp_path / "state.pt"
-    with pytest.raises(StoppedError):
-        train(Duel(turns), Ones(), long, seed=1, checkpoint=path, progress=stop)
+    train_until(2, Duel(turns), Ones(), long, seed=1, checkpoint=path)
     resumed = train(Duel(turns), Ones(), long, seed=1, checkpoint=path)
     assert resumed.history == whole.history
     for name, player in whole.players.items():

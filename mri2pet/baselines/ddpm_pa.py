@@ -115,10 +115,8 @@ class DdpmPaRecipe:
 
         Parameters
         ----------
-        n : int
-            Number of samples.
-        generator : torch.Generator
-            Source of the numbers, on the CPU.
+        n, generator
+            As in `mri2pet.recipes.DiffusionRecipe.draw`.
 
         Returns
         -------
@@ -139,13 +137,8 @@ class DdpmPaRecipe:
 
         Parameters
         ----------
-        call : callable
-            ``call(x_t, t_B, mri)``, the wrapped `forward_module`.
-        batch : dict of str to Tensor
-            ``mri`` (B, 1, D, H, W) in [0, 1]; ``target`` (B, 1, d, h, w) in network
-            units.
-        draws : dict of str to Tensor
-            The rows of `draw` that belong to the batch.
+        call, batch, draws
+            As in `mri2pet.recipes.DiffusionRecipe.losses`.
 
         Returns
         -------

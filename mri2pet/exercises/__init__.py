@@ -10,9 +10,9 @@ One module per chapter, `chapterNN.py`, holds two dictionaries with the same key
 ``CHECKS = {"5.1": function}``
     ``function(answer)`` returns None if the answer is right and raises
     ``Wrong("a hint, not the solution")`` if it is not. It must raise `Wrong`, and
-    nothing else, for an answer of a wrong kind or shape too; `as_number` and
-    `as_function` help with that. It knows the truth by itself: it takes nothing
-    from the notebook but the answer.
+    nothing else, for an answer of a wrong kind or shape too; `as_number`,
+    `as_function` and `expect` help with that. It knows the truth by itself: it takes
+    nothing from the notebook but the answer.
 ``SOLUTIONS = {"5.1": function}``
     ``function()`` returns a right answer. The tests give it to the check.
 
@@ -27,10 +27,10 @@ import importlib
 import math
 import pkgutil
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-__all__ = ["Wrong", "as_function", "as_number", "check", "exercise_ids"]
+__all__ = ["Wrong", "as_function", "as_number", "check", "exercise_ids", "expect"]
 
 
 class Wrong(Exception):  # noqa: N818 - reads as a sentence: raise Wrong("...")
@@ -104,6 +104,46 @@ def as_function(answer: Any) -> Callable[..., Any]:
             ) from None
 
     return call
+
+
+def expect(
+    got: float,
+    truth: float,
+    otherwise: str,
+    *,
+    slips: Iterable[tuple[float, str]] = (),
+    tolerance: float = 1e-6,
+) -> None:
+    """Refuse a number that is not the truth, with the hint for the slip that it is.
+
+    Parameters
+    ----------
+    got, truth : float
+        What was answered, and what is right.
+    otherwise : str
+        The hint where no known slip explains the number.
+    slips : iterable of (float, str)
+        Numbers that a known mistake gives, each with its hint.
+    tolerance : float
+        How far off a number may be, the truth as well as a slip.
+
+    Raises
+    ------
+    Wrong
+        The number is not the truth.
+
+    Examples
+    --------
+    >>> expect(9.0, 3.0, "Try again.", slips=[(9.0, "That is its square.")])
+    Traceback (most recent call last):
+    mri2pet.exercises.Wrong: That is its square.
+    """
+    if abs(got - truth) <= tolerance:
+        return
+    for wrong, hint in slips:
+        if abs(got - wrong) <= tolerance:
+            raise Wrong(hint)
+    raise Wrong(otherwise)
 
 
 def _chapter(exercise: str) -> Any:

@@ -14,7 +14,7 @@ from mri2pet.evaluation.uptake import (
     regional_suvr,
     rereference,
 )
-from mri2pet.exercises import Wrong, as_function, as_number
+from mri2pet.exercises import Wrong, as_function, as_number, expect
 
 PEOPLE, SEED = 4000, 1  # of exercise 1.2
 TRAIN_SHARE = 0.9 * 0.9  # a tenth to test, then a tenth of the rest to validation
@@ -109,11 +109,12 @@ def check_leak_probability(answer: Any) -> None:
         )
     for visits in (3, 4, 5, 9):
         value = as_number(function(visits), "one number")
-        if abs(value - leak_probability(visits)) > 1e-6:
-            raise Wrong(
-                "One and two visits are right. For more, think of the chance that "
-                "none of the other pairs is in training."
-            )
+        expect(
+            value,
+            leak_probability(visits),
+            "One and two visits are right. For more, think of the chance that none of "
+            "the other pairs is in training.",
+        )
 
 
 CHECKS: dict[str, Callable[[Any], None]] = {

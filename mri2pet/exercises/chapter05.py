@@ -7,27 +7,23 @@ from typing import Any
 
 import torch
 
-from mri2pet.exercises import Wrong, as_function, as_number
+from mri2pet.exercises import Wrong, as_function, as_number, expect
 from mri2pet.loss import x0_error_factor
 from mri2pet.schedule import NoiseSchedule
 
 
 def check_free_error(answer: Any) -> None:
     """3 everywhere plus a checkerboard of height 2 costs 4."""
-    cost = as_number(answer, "a cost")
-    if abs(cost - 4) < 1e-6:
-        return
-    if abs(cost - 13) < 1e-6:
-        raise Wrong("That is the mean square error. Which part of it is in no band?")
-    if abs(cost - 9) < 1e-6:
-        raise Wrong("It is the other way round: a constant is in no band.")
-    if abs(cost - 20) < 1e-6:
-        raise Wrong(
-            "The checkerboard is not in every band: what is left after pooling?"
-        )
-    raise Wrong(
+    expect(
+        as_number(answer, "a cost"),
+        4,
         "Take the two parts one by one: which bands hold a constant, and which a "
-        "checkerboard?"
+        "checkerboard?",
+        slips=[
+            (13, "That is the mean square error. Which part of it is in no band?"),
+            (9, "It is the other way round: a constant is in no band."),
+            (20, "The checkerboard is not in every band: what is left after pooling?"),
+        ],
     )
 
 
@@ -55,16 +51,17 @@ def check_velocity_weight(answer: Any) -> None:
     """1 / (1 - abar) makes it the pyramid of the velocity."""
     weight = as_function(answer)
     for abar in (0.9, 0.5, 0.02):
-        value = as_number(weight(abar), "a number from your function")
-        if abs(value * (1 - abar) - 1) > 1e-6:
-            if abs(value * (1 - abar) ** 0.5 - 1) < 1e-6:
-                raise Wrong("The factor belongs to the error; the loss squares it.")
-            if abs(value - (1 - abar)) < 1e-6:
-                raise Wrong("Upside down: the weight must cancel the factor.")
-            raise Wrong(
-                "An error d of v is an error sqrt(1 - abar) d of x0. What does the "
-                "pyramid make of it, and what cancels that?"
-            )
+        factor = 1 - abar
+        expect(
+            as_number(weight(abar), "a number from your function"),
+            1 / factor,
+            "An error d of v is an error sqrt(1 - abar) d of x0. What does the pyramid "
+            "make of it, and what cancels that?",
+            slips=[
+                (factor**-0.5, "The factor belongs to the error; the loss squares it."),
+                (factor, "Upside down: the weight must cancel the factor."),
+            ],
+        )
 
 
 CHECKS: dict[str, Callable[[Any], None]] = {

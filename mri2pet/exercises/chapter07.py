@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from mri2pet.exercises import Wrong, as_function, as_number
+from mri2pet.exercises import as_function, as_number, expect
 
 WEIGHTS, PAIRS = 40, 10
 
@@ -12,13 +12,14 @@ WEIGHTS, PAIRS = 40, 10
 def _left_over(answer) -> None:
     share = as_number(answer, "the share that is left, one number")
     truth = 1 - PAIRS / WEIGHTS
-    if abs(share - (1 - truth)) < 1e-6:
-        raise Wrong("That is the share that the pairs remove. What stays?")
-    if abs(share - truth) > 0.005:
-        raise Wrong(
-            "Each pair fixes one direction out of all. How many directions stay "
-            "where the start put them?"
-        )
+    expect(
+        share,
+        truth,
+        "Each pair fixes one direction out of all. How many directions stay where the "
+        "start put them?",
+        slips=[(1 - truth, "That is the share that the pairs remove. What stays?")],
+        tolerance=0.005,
+    )
 
 
 def _solve_left_over() -> float:
@@ -29,13 +30,16 @@ def _expected_error(answer) -> None:
     function = as_function(answer)
     for sd, k in ((0.2, 1), (0.2, 4), (0.05, 10)):
         got = as_number(function(sd, k), "one number for one SD and one K")
-        if abs(got - sd) < 1e-9 or abs(got - sd / k**0.5) < 1e-9:
-            raise Wrong(
-                "Two things are uncertain: the real scan, and the mean of K samples. "
-                "Their variances add."
-            )
-        if abs(got - sd * (1 + 1 / k) ** 0.5) > 1e-6:
-            raise Wrong(f"For sd = {sd} and K = {k} your function gives {got:.4f}.")
+        half = (
+            "Two things are uncertain: the real scan, and the mean of K samples. "
+            "Their variances add."
+        )
+        expect(
+            got,
+            sd * (1 + 1 / k) ** 0.5,
+            f"For sd = {sd} and K = {k} your function gives {got:.4f}.",
+            slips=[(sd, half), (sd / k**0.5, half)],
+        )
 
 
 def _solve_expected_error():
@@ -46,13 +50,18 @@ def _psnr(answer) -> None:
     function = as_function(answer)
     for loss, scale in ((0.1, 0.6), (0.02, 0.8)):
         got = as_number(function(loss, scale), "one number for one loss and one scale")
-        truth = 10 * math.log10(2.5**2 / (loss * scale**2))
-        if abs(got - 10 * math.log10(2.5**2 / loss)) < 1e-6:
-            raise Wrong("That is the score in network units. Back to SUVR first.")
-        if abs(got - 10 * math.log10(2.5**2 / (loss * scale))) < 1e-6:
-            raise Wrong("The loss is squared. So how often does the scale enter?")
-        if abs(got - truth) > 1e-6:
-            raise Wrong(f"For loss = {loss} and scale = {scale} you get {got:.2f} dB.")
+        units, once, truth = (
+            10 * math.log10(2.5**2 / (loss * scale**power)) for power in range(3)
+        )
+        expect(
+            got,
+            truth,
+            f"For loss = {loss} and scale = {scale} you get {got:.2f} dB.",
+            slips=[
+                (units, "That is the score in network units. Back to SUVR first."),
+                (once, "The loss is squared. So how often does the scale enter?"),
+            ],
+        )
 
 
 def _solve_psnr():

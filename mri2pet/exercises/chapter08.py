@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from mri2pet.baselines.gan import released_turns
-from mri2pet.exercises import Wrong, as_function, as_number
+from mri2pet.exercises import as_function, as_number, expect
 
 DISTANCE, PENALTY = 4.0, 10.0
 
@@ -15,18 +15,24 @@ DISTANCE, PENALTY = 4.0, 10.0
 def _reading(answer) -> None:
     reading = as_number(answer, "one number, what the critic measures")
     slope = 1 + DISTANCE / (2 * PENALTY)
-    if abs(reading - slope) < 1e-3:
-        raise Wrong("That is the slope. How far does the score rise over the distance?")
-    if abs(reading - DISTANCE) < 1e-3:
-        raise Wrong(
-            "That would be the reading if the slope were exactly 1. The penalty lets "
-            "it be a little more."
-        )
-    if abs(reading - slope * DISTANCE) > 1e-3:
-        raise Wrong(
-            "Find the slope s that makes s d - lambda (s - 1)^2 largest: its "
-            "derivative is d - 2 lambda (s - 1). The reading is s d."
-        )
+    too_short = (
+        "That would be the reading if the slope were exactly 1. The penalty lets it be "
+        "a little more."
+    )
+    expect(
+        reading,
+        slope * DISTANCE,
+        "Find the slope s that makes s d - lambda (s - 1)^2 largest: its derivative is "
+        "d - 2 lambda (s - 1). The reading is s d.",
+        slips=[
+            (
+                slope,
+                "That is the slope. How far does the score rise over the distance?",
+            ),
+            (DISTANCE, too_short),
+        ],
+        tolerance=1e-3,
+    )
 
 
 def _solve_reading() -> float:
@@ -38,19 +44,19 @@ def _net_push(answer) -> None:
     for accumulation in (1, 2, 4, 8):
         got = as_number(function(accumulation), "one number of passes")
         truth = _pushed(accumulation)
-        if truth and abs(got + truth) < 1e-9:
-            raise Wrong(
-                "The size is right, the sign is not: a pass of the critic lowers the "
-                "score, and these passes are more."
-            )
-        if abs(got - truth) > 1e-9:
-            raise Wrong(
-                f"For accumulation = {accumulation} you get {got:g}. The "
-                "first update of the generator falls on batch number "
-                f"{2 * accumulation - 2}, counted from 0. Every batch until then has a "
-                "pass of the critic, and every batch with an even number one of the "
-                "generator."
-            )
+        turned = (
+            "The size is right, the sign is not: a pass of the critic lowers the "
+            "score, and these passes are more."
+        )
+        expect(
+            got,
+            truth,
+            f"For accumulation = {accumulation} you get {got:g}. The first update of "
+            f"the generator falls on batch number {2 * accumulation - 2}, counted from "
+            "0. Every batch until then has a pass of the critic, and every batch with "
+            "an even number one of the generator.",
+            slips=[(-truth, turned)],
+        )
 
 
 def _pushed(accumulation: int) -> int:
@@ -73,17 +79,20 @@ def _faulty_value(answer) -> None:
     for n in (2, 7, 15):
         got = as_number(function(n), "one number for one n")
         truth = -(math.log(n) + 1 / n) / n
-        if abs(got) < 1e-9:
-            raise Wrong("That is the true divergence. The released term is another.")
-        if abs(got - n * truth) < 1e-6:
-            raise Wrong("That is the sum over the others. The release takes the mean.")
-        if abs(got + math.log(n) / n) < 1e-6:
-            raise Wrong("There is a q left to subtract: it is 1 / n, too.")
-        if abs(got - truth) > 1e-6:
-            raise Wrong(
-                f"For n = {n} your function gives {got:.4f}. Put p = q = 1 / n into "
-                "the mean of p (log p - q)."
-            )
+        expect(
+            got,
+            truth,
+            f"For n = {n} your function gives {got:.4f}. Put p = q = 1 / n into the "
+            "mean of p (log p - q).",
+            slips=[
+                (0.0, "That is the true divergence. The released term is another."),
+                (
+                    n * truth,
+                    "That is the sum over the others. The release takes the mean.",
+                ),
+                (-math.log(n) / n, "There is a q left to subtract: it is 1 / n, too."),
+            ],
+        )
 
 
 def _solve_faulty_value():
@@ -99,13 +108,14 @@ def _likeness(answer) -> None:
         r = np.corrcoef(outputs)
         got = as_number(function(outputs), "one mean correlation")
         truth = (r.sum() - n) / (n * (n - 1))
-        if abs(got - r.mean()) < 1e-6:
-            raise Wrong("Each person is compared with himself too. Leave that out.")
-        if abs(got - truth) > 1e-6:
-            raise Wrong(
-                f"For {n} people your function gives {got:.3f}. Correlate every two "
-                "of them over the voxels, and average over the pairs."
-            )
+        himself = "Each person is compared with himself too. Leave that out."
+        expect(
+            got,
+            truth,
+            f"For {n} people your function gives {got:.3f}. Correlate every two of "
+            "them over the voxels, and average over the pairs.",
+            slips=[(r.mean(), himself)],
+        )
 
 
 def _solve_likeness():

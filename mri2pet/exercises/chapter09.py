@@ -7,18 +7,19 @@ import math
 import numpy as np
 
 from mri2pet.evaluation.published import entry
-from mri2pet.exercises import Wrong, as_function, as_number
+from mri2pet.exercises import Wrong, as_function, as_number, expect
 
 
 def _threshold(answer) -> None:
     r2 = as_number(answer, "one number between 0 and 1")
-    if abs(r2 - 0.5**0.5) < 1e-3:
-        raise Wrong("That is r. The question asks for r squared.")
-    if abs(r2 - 0.5) > 1e-3:
-        raise Wrong(
-            "Set the error of the sample, 2 (1 - r^2), equal to the error of the "
-            "template and solve for r^2."
-        )
+    expect(
+        r2,
+        0.5,
+        "Set the error of the sample, 2 (1 - r^2), equal to the error of the template "
+        "and solve for r^2.",
+        slips=[(0.5**0.5, "That is r. The question asks for r squared.")],
+        tolerance=1e-3,
+    )
 
 
 def _solve_threshold() -> float:
@@ -35,13 +36,14 @@ def _paper_t() -> float:
 def _t_value(answer) -> None:
     t = as_number(answer, "one number, the t-value")
     truth = _paper_t()
-    if abs(abs(t) - abs(truth)) < 0.02 and t * truth < 0:
-        raise Wrong("The size is right. Take MRI2PET minus the other row.")
-    if abs(t - truth) > 0.02:
-        raise Wrong(
-            "Divide the difference of the two means by the standard error of a "
-            "difference: the root of the sum of the two squared errors."
-        )
+    expect(
+        t,
+        truth,
+        "Divide the difference of the two means by the standard error of a difference: "
+        "the root of the sum of the two squared errors.",
+        slips=[(-truth, "The size is right. Take MRI2PET minus the other row.")],
+        tolerance=0.02,
+    )
 
 
 def _verdict(answer) -> None:

@@ -24,14 +24,8 @@ from typing import TYPE_CHECKING
 import yaml
 
 from mri2pet import paths
-from mri2pet.report.chapters import (
-    ChapterError,
-    Outcome,
-    chapter_names,
-    execute_chapters,
-    executed_path,
-    gate,
-)
+from mri2pet.report.chapters import Outcome, chapter_names, execute_chapters
+from mri2pet.report.execution import ChapterError, executed_path, gate
 from mri2pet.report.staging import stage_book
 
 if TYPE_CHECKING:

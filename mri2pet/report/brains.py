@@ -301,7 +301,7 @@ def draw_slices(
 
 
 def figure2(
-    mri_NDHW: np.ndarray,
+    mri_NDHW: np.ndarray | None,
     real_NDHW: np.ndarray,
     synthetic: Mapping[str, np.ndarray],
     people: Sequence[str],
@@ -313,8 +313,8 @@ def figure2(
 
     Parameters
     ----------
-    mri_NDHW : ndarray, shape (N, D, H, W)
-        In [0, 1]; its grid may be finer than that of the PET.
+    mri_NDHW : ndarray, shape (N, D, H, W), or None
+        In [0, 1]; its grid may be finer than that of the PET. None: no such column.
     real_NDHW : ndarray, shape (N, d, h, w)
         SUVR.
     synthetic : mapping title -> ndarray (N, d, h, w)
@@ -325,14 +325,14 @@ def figure2(
         The axial level wanted; the nearest PET slice is drawn.
     """
     level = nearest_levels(real_NDHW.shape[1:], [mm])[0]
-    rows = [
-        [mri_NDHW[i], real_NDHW[i], *(v[i] for v in synthetic.values())]
-        for i in range(len(people))
-    ]
+    columns = {"Real PET": real_NDHW, **synthetic}
+    kinds = ["pet"] * len(columns)
+    if mri_NDHW is not None:
+        columns, kinds = {"MRI": mri_NDHW, **columns}, ["mri", *kinds]
     return draw_rows(
-        rows,
-        kinds=["mri"] + ["pet"] * (1 + len(synthetic)),
-        column_titles=["MRI", "Real PET", *synthetic],
+        [[volumes[i] for volumes in columns.values()] for i in range(len(people))],
+        kinds=kinds,
+        column_titles=list(columns),
         row_titles=people,
         mm=level,
         cell_inches=cell_inches,

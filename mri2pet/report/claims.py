@@ -27,7 +27,8 @@ import yaml
 from mri2pet import paths
 from mri2pet.evaluation import published as paper
 from mri2pet.report.discussion import interval, shows_a_brain, some
-from mri2pet.report.tables import ROW_LABELS, lookup
+from mri2pet.report.labels import ROW_LABELS
+from mri2pet.report.tables import lookup
 
 REPRODUCED = "reproduced"
 NOT_REPRODUCED = "not reproduced"

@@ -10,15 +10,9 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from mri2pet.report.tables import (
-    CONTROLS,
-    FEW_PEOPLE,
-    METRIC_LABELS,
-    ROW_LABELS,
-    enough_digits,
-    lookup,
-    people_of,
-)
+from mri2pet.config import CONTROLS
+from mri2pet.report.labels import METRIC_LABELS, ROW_LABELS, spoken
+from mri2pet.report.tables import FEW_PEOPLE, enough_digits, lookup, people_of
 
 NAMED = 4  # rows named in a sentence; the table beside it has them all
 BETTER, WORSE, OPEN = "better", "worse", "not resolved"
@@ -136,9 +130,8 @@ def _control_paragraph(tidy, control: str, metric: str, region: str) -> str:
     if total == 0:
         return ""
     word = _WORDS[metric, region][0]
-    name = ROW_LABELS[control].lower().replace("u-net", "U-Net")
     level = _value(lookup(tidy, control, "", metric, region), metric, region)
-    text = f"**Against the {name}** ({word} {level}). "
+    text = f"**Against the {spoken(control)}** ({word} {level}). "
     if found[BETTER]:
         text += (
             f"{len(found[BETTER])} of {total} learned rows are ahead of it in {word}: "

@@ -15,15 +15,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from mri2pet.config import CONTROLS
 from mri2pet.report import brains
-from mri2pet.report.tables import (
-    CONTROLS,
-    METRIC_LABELS,
-    ROW_LABELS,
-    lookup,
-    people_of,
-    sorted_rows,
-)
+from mri2pet.report.labels import METRIC_LABELS, ROW_LABELS
+from mri2pet.report.tables import lookup, people_of, sorted_rows
 
 Drawn = tuple[Figure, str, str]
 

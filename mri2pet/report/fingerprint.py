@@ -2,7 +2,8 @@
 
 A chapter is made from its own text and code, its parameters, the profile, the
 package's modules that it imports (with everything those import), the published
-values, the lock of libraries, and the stages that it asked its run for.
+values, the other data that these modules read, the lock of libraries, and the stages
+that it asked its run for.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from mri2pet.run import Run
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+# What a module reads from `data/`, besides the published values.
+_READS = {"report/claims.py": "claims.yaml", "report/study.py": "expected/study"}
 
 
 def fingerprint(run: Run, chapter: str, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -36,17 +39,20 @@ def fingerprint(run: Run, chapter: str, parameters: dict[str, Any]) -> dict[str,
     Returns
     -------
     dict
-        JSON-ready: notebook, parameters, profile, sources, published, lock.
+        JSON-ready: notebook, parameters, profile, sources, data, published, lock.
     """
     source = paths.notebooks_dir() / f"{chapter}.ipynb"
     cells = json.loads(source.read_text(encoding="utf-8"))["cells"]
     text = [[c["cell_type"], "".join(c["source"]), c["metadata"]] for c in cells]
     code = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
+    sources = source_hashes(imported_modules("\n".join(code)))
+    read = [name for module, name in _READS.items() if module in sources]
     return {
         "notebook": _hash(json.dumps(text, sort_keys=True)),
         "parameters": {k: v for k, v in parameters.items() if k != "run_dir"},
         "profile": _hash(run.profile.model_dump_json()),
-        "sources": source_hashes(imported_modules("\n".join(code))),
+        "sources": sources,
+        "data": {name: _folder_hash(paths.data_dir() / name) for name in read},
         "published": _folder_hash(paths.data_dir() / "published"),
         "lock": _hash(paths.lock_file().read_text(encoding="utf-8")),
     }
@@ -86,6 +92,9 @@ def changes(run: Run, executed: Path, now: dict[str, Any]) -> str:
     )
     if changed:
         return f"{', '.join(changed[:3])}{' ...' if changed[3:] else ''} changed"
+    for name, content in now["data"].items():
+        if then.get("data", {}).get(name) != content:
+            return f"data/{name} changed"
     keys = run.stage_keys()
     for stage, key in then.get("stages", {}).items():
         if keys.get(stage) != key:
@@ -132,7 +141,9 @@ def imported_modules(code: str) -> frozenset[str]:
 
 
 def _folder_hash(folder: Path) -> str:
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    """Hash of a file, or of all files below a folder; of nothing where it is not."""
+    found = [folder] if folder.is_file() else folder.rglob("*")
+    files = sorted(p for p in found if p.is_file())
     listing = [f"{p.relative_to(folder)} {_hash(p.read_bytes())}" for p in files]
     return _hash("\n".join(listing))
 

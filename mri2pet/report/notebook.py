@@ -7,19 +7,28 @@ tables get a number, a caption, an alternative text and can be referred to with
 
 from __future__ import annotations
 
-import ast
 import base64
 import html
 import inspect
 import io
 import json
-import math
 import os
 import re
 import textwrap
-from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from mri2pet.report.markup import (
+    cell_text,
+    highlighted,
+    inline_html,
+    is_plain,
+    reference_label,
+    simple_html,
+    table_html,
+    table_markdown,
+    without_sections,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +94,7 @@ def chapter_banner(run: Run) -> None:
     lines = [f":::{{admonition}} Profile {profile.name}", f":class: {kind}", ""]
     plain = f"{data} {size}\n\n{facts}"
     markdown = "\n".join([*lines, plain, ":::"])
-    _publish(markdown, _simple_html(plain), plain)
+    _publish(markdown, simple_html(plain), plain)
 
 
 def say(markdown: str) -> None:
@@ -121,6 +130,8 @@ def show_figure(fig: Figure, name: str, caption: str, alt: str) -> None:
     ValueError
         Unusable name, or an empty caption or alternative text.
     """
+    import matplotlib.pyplot as plt
+
     name = _checked_name(name)
     caption, alt = _one_line(caption, "caption", name), _one_line(alt, "alt", name)
     buffer = io.BytesIO()
@@ -133,14 +144,14 @@ def show_figure(fig: Figure, name: str, caption: str, alt: str) -> None:
         facecolor="white",
         metadata={"Software": None},
     )
-    _close(fig)
+    plt.close(fig)  # or the notebook would draw it a second time
     png = buffer.getvalue()
     folder = _run_dir()
     encoded = base64.b64encode(png).decode("ascii")
     page = (
         f'<figure style="background:#fff;color:#111"><img alt="{html.escape(alt)}" '
         f'style="max-width:100%" src="data:image/png;base64,{encoded}">'
-        f"<figcaption>{_inline_html(caption)}</figcaption></figure>"
+        f"<figcaption>{inline_html(caption)}</figcaption></figure>"
     )
     if folder is None:
         _publish("", page, caption)
@@ -186,22 +197,22 @@ def show_table(
     caption = _one_line(caption, "caption", name)
     if frame.empty:
         raise ValueError(f"table {name!r}: the data frame is empty")
-    plain_index = frame.index.name is None and _is_range(frame.index)
+    plain_index = frame.index.name is None and is_plain(frame.index)
     shown = frame if plain_index else frame.reset_index()
     formats = floatfmt if isinstance(floatfmt, dict) else {}
     default = ".3f" if isinstance(floatfmt, dict) else floatfmt
     columns = [str(column) for column in shown.columns]
     cells = [
         [
-            _cell(value, formats.get(column, default))
+            cell_text(value, formats.get(column, default))
             for value, column in zip(row, columns, strict=True)
         ]
         for row in shown.itertuples(index=False, name=None)
     ]
     numeric = [shown.iloc[:, i].dtype.kind in "iuf" for i in range(len(columns))]
     _publish(
-        _table_markdown(name, caption, columns, cells, numeric),
-        _table_html(caption, columns, cells, numeric),
+        table_markdown(name, caption, columns, cells, numeric),
+        table_html(caption, columns, cells, numeric),
         caption,
     )
 
@@ -227,7 +238,7 @@ def show_source(obj: Any) -> None:
     if module is None or module.__name__.split(".")[0] != "mri2pet":
         raise ValueError(f"show_source({obj!r}): expected an object of mri2pet")
     lines, start = inspect.getsourcelines(obj)
-    source = _without_sections(textwrap.dedent("".join(lines)).rstrip())
+    source = without_sections(textwrap.dedent("".join(lines)).rstrip())
     where = "mri2pet/" + "/".join(module.__name__.split(".")[1:]) + ".py"
     if inspect.ismodule(obj):
         title, label = module.__name__, reference_label(module.__name__)
@@ -242,48 +253,8 @@ def show_source(obj: Any) -> None:
     public = not re.search(r"\._|\.exercises\b", title)
     link = f"{{ref}}`{title} <{label}>`" if public else f"`{title}`"
     markdown = f"Source of {link} ({place}):\n\n{fence}python\n{source}\n{fence}"
-    page = f"<p>Source of <code>{title}</code> ({place}):</p>{_highlighted(source)}"
+    page = f"<p>Source of <code>{title}</code> ({place}):</p>{highlighted(source)}"
     _publish(markdown, page, f"{title} ({place})")
-
-
-def _without_sections(source: str) -> str:
-    """Cut each docstring before its first section (Parameters, Returns...)."""
-    lines = source.split("\n")
-    documented = ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef | ast.Module
-    nodes = [n for n in ast.walk(ast.parse(source)) if isinstance(n, documented)]
-    found = [n.body[0] for n in nodes if ast.get_docstring(n) is not None]
-    for node in sorted(found, key=lambda n: -n.lineno):
-        first, last = node.lineno - 1, node.end_lineno
-        text = lines[first:last]
-        rule = next(
-            (i for i, s in enumerate(text) if re.fullmatch(r" *-{3,}", s)), None
-        )
-        if rule is None:
-            continue
-        kept = text[: rule - 1]
-        while not kept[-1].strip():
-            kept.pop()
-        if len(kept) == 1:
-            kept[0] += '"""'
-        else:
-            kept.append(" " * node.col_offset + '"""')
-        lines[first:last] = kept
-    return "\n".join(lines)
-
-
-def reference_label(qualified_name: str) -> str:
-    """Return the label of an object in the API reference.
-
-    Examples
-    --------
-    >>> reference_label("mri2pet.loss.laplacian_loss")
-    'api-mri2pet-loss-laplacian-loss'
-    >>> reference_label("mri2pet.run.Run")
-    'api-mri2pet-run-run-class'
-    """
-    label = "api-" + re.sub(r"[._]+", "-", qualified_name).strip("-")
-    # Labels have no capitals, so a class must differ from a function otherwise.
-    return label.lower() + ("-class" if label.split("-")[-1][0].isupper() else "")
 
 
 def _shell() -> Any:
@@ -310,84 +281,6 @@ def _one_line(text: str, what: str, name: str) -> str:
     if not line:
         raise ValueError(f"{name!r} has no {what}; every reader needs one")
     return line
-
-
-def _is_range(index: Any) -> bool:
-    return list(index) == list(range(len(index)))
-
-
-def _cell(value: Any, floatfmt: str) -> str:
-    if value is None or (isinstance(value, Real) and math.isnan(value)):
-        return ""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        missing = type(value).__name__ in ("NAType", "NaTType")
-        return "" if missing else " ".join(str(value).split())
-    return str(int(value)) if isinstance(value, Integral) else format(value, floatfmt)
-
-
-def _table_markdown(
-    name: str,
-    caption: str,
-    columns: list[str],
-    cells: list[list[str]],
-    numeric: list[bool],
-) -> str:
-    def row(values: list[str]) -> str:
-        return "| " + " | ".join(v.replace("|", "\\|") for v in values) + " |"
-
-    rule = ["---:" if right else ":---" for right in numeric]
-    body = "\n".join([row(columns), row(rule), *(row(line) for line in cells)])
-    # After a fence of backticks the caption could not hold `code`.
-    return f"~~~{{table}} {caption}\n:name: {name}\n\n{body}\n~~~"
-
-
-def _table_html(
-    caption: str, columns: list[str], cells: list[list[str]], numeric: list[bool]
-) -> str:
-    style = [' style="text-align:right"' if right else "" for right in numeric]
-    head = "".join(
-        f'<th scope="col"{s}>{_inline_html(c)}</th>'
-        for c, s in zip(columns, style, strict=True)
-    )
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f"<td{s}>{_inline_html(v)}</td>" for v, s in zip(line, style, strict=True)
-        )
-        + "</tr>"
-        for line in cells
-    )
-    return (
-        f"<table><caption>{_inline_html(caption)}</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    )
-
-
-def _inline_html(text: str) -> str:
-    """Return HTML for the little Markdown that captions and cells use."""
-    text = html.escape(text)
-    text = re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", text)
-    text = re.sub(r"(?<![*\w])\*([^*\s][^*]*)\*", r"<i>\1</i>", text)
-    return re.sub(r"(?<!\})`([^`]+)`", r"<code>\1</code>", text)
-
-
-def _simple_html(text: str) -> str:
-    return "".join(f"<p>{_inline_html(p)}</p>" for p in text.split("\n\n"))
-
-
-def _highlighted(source: str) -> str:
-    from pygments import highlight
-    from pygments.formatters import HtmlFormatter
-    from pygments.lexers import PythonLexer
-
-    return highlight(source, PythonLexer(), HtmlFormatter(noclasses=True))
-
-
-def _close(fig: Figure) -> None:
-    """Close the figure, so that the notebook does not draw it a second time."""
-    import matplotlib.pyplot as plt
-
-    plt.close(fig)
 
 
 def _publish(markdown: str, page: str, plain: str) -> None:

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 from mri2pet import CORE
-from mri2pet.report.notebook import reference_label
+from mri2pet.report.markup import reference_label
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 GROUPS = {

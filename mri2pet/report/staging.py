@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from mri2pet import paths
-from mri2pet.report.chapters import executed_path
+from mri2pet.report.execution import executed_path
 from mri2pet.report.reference import write_reference
 from mri2pet.report.speed import write_speed_page
 from mri2pet.report.status import status_page

@@ -1,8 +1,8 @@
 """Tables for readers, made from the tidy results and from nothing else.
 
-`summarise` (re-exported from `mri2pet.evaluation.scoring`) makes the tidy frame;
-`wide_table1` turns it into the table of chapter 9, and `to_latex` into a file that a
-paper can include. All three carry the same numbers.
+`mri2pet.evaluation.scoring.summarise` makes the tidy frame; `wide_table1` turns it
+into the table of chapter 9, and `mri2pet.report.latex.to_latex` that into a file which
+a paper can include. All three carry the same numbers.
 """
 
 from __future__ import annotations
@@ -12,16 +12,12 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from mri2pet.config import CONTROLS
 from mri2pet.evaluation import published as paper
-from mri2pet.evaluation.scoring import (
-    COLUMNS,
-    score_every_subject,
-    score_scans,
-    summarise,
-)
+from mri2pet.report.labels import METRIC_LABELS, PAPER_LABELS, ROW_LABELS
+from mri2pet.report.latex import to_latex
 
 __all__ = [
-    "COLUMNS",
     "METRIC_LABELS",
     "ROW_LABELS",
     "cell",
@@ -30,54 +26,12 @@ __all__ = [
     "notes_table",
     "paired_table",
     "people_of",
-    "score_every_subject",
-    "score_scans",
     "sorted_rows",
-    "summarise",
     "to_latex",
     "wide_table1",
 ]
 
-# Order and names of the rows of Table 1, controls first.
-ROW_LABELS = {
-    "mean_template": "Mean template",
-    "nearest_subject": "Nearest training person",
-    "random_subject": "Random training person",
-    "regression_unet": "Regression U-Net",
-    "mri2pet": "MRI2PET",
-    "mri2pet_published": "MRI2PET, published network",
-    "no_style": "w/o Style Transfer",
-    "self_pretrained": "Self-pretrained",
-    "no_pretraining": "w/o Pre-Training",
-    "no_loss": "w/o Loss",
-    "vanilla": "Vanilla Diffusion",
-    "gan": "GAN",
-    "cdc": "CDC",
-    "dcl": "DCL",
-    "diffaugment": "DiffAugment",
-    "maskgan": "MaskGAN",
-    "ddpm_pa": "DDPM-PA",
-}
-CONTROLS = ("mean_template", "nearest_subject", "random_subject", "regression_unet")
 
-# (metric, region): heading, digits, is more better (None: 1 is best)
-METRIC_LABELS = {
-    ("ssim", "brain"): ("SSIM, brain", 3, True),
-    ("ssim", "whole"): ("SSIM, whole", 3, True),
-    ("psnr", "brain"): ("PSNR, brain [dB]", 1, True),
-    ("psnr", "whole"): ("PSNR, whole [dB]", 1, True),
-    ("mae", "brain"): ("MAE, brain [SUVR]", 3, False),
-    ("hf_ratio", "brain"): ("Detail, brain (real = 1)", 2, None),
-    ("fid_random", "whole"): ("Frechet, random features", 1, False),
-    ("suvr_error", "composite"): ("Composite error [SUVR]", 3, False),
-    ("suvr_r", "composite"): ("Composite r across people", 2, True),
-    ("positivity_auc", "composite"): ("Positivity AUC", 2, True),
-}
-PAPER_LABELS = {
-    "ssim": ("SSIM, paper (ADNI)", 3),
-    "psnr": ("PSNR [dB], paper (ADNI)", 2),
-    "fid": ("FID-Inception, paper (ADNI)", 1),
-}
 NOT_RUN = "not yet run"
 NOT_MADE = "not made"
 MARK = " †"  # behind the name of a row that has a note
@@ -312,40 +266,3 @@ def paired_table(
             line[f"minus {ROW_LABELS.get(other, other)}"] = text
         lines.append(line)
     return pd.DataFrame(lines)
-
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    **{c: rf"\{c}" for c in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-}
-
-
-def _escape(text: str) -> str:
-    return "".join(_LATEX.get(c, c) for c in str(text))
-
-
-def to_latex(wide: pd.DataFrame, caption: str = "", label: str = "") -> str:
-    """A presentation table as a LaTeX ``table`` with booktabs rules."""
-    body = [
-        " & ".join(_escape(v) for v in line) + r" \\"
-        for line in wide.itertuples(index=False)
-    ]
-    text = min(2, wide.shape[1])
-    columns = "l" * text + "r" * (wide.shape[1] - text)
-    lines = [
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{_escape(caption)}}}" if caption else "",
-        rf"\label{{{label}}}" if label else "",
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        " & ".join(_escape(c) for c in wide.columns) + r" \\",
-        r"\midrule",
-        *body,
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-    ]
-    return "\n".join(line for line in lines if line) + "\n"

@@ -17,12 +17,8 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mri2pet.report.chapters import (
-    ChapterError,
-    Outcome,
-    execute_chapters,
-    reason_to_run,
-)
+from mri2pet.report.chapters import Outcome, execute_chapters, reason_to_run
+from mri2pet.report.execution import ChapterError
 
 if TYPE_CHECKING:
     from mri2pet.run import Run

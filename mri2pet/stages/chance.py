@@ -10,13 +10,14 @@ Legend: N people, R regions, d h w voxels of the PET grid (z, y, x).
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from mri2pet.baselines.controls import mean_template, nearest_subject
+from mri2pet.artifacts import made_or_why
 from mri2pet.cohort.regions import COMPOSITE, REGIONS
 from mri2pet.cohort.store import Store
 from mri2pet.evaluation.delong import auc_interval
@@ -26,7 +27,7 @@ from mri2pet.stages.cohort import cohort, cohort_stage, unlinked_stage
 from mri2pet.stages.learn import regression
 from mri2pet.stages.learned import Learned
 from mri2pet.stages.rows import learned_rows, trained
-from mri2pet.stages.sample import draw, drawing_code
+from mri2pet.stages.sample import control, draw, drawing_code
 
 if TYPE_CHECKING:
     from mri2pet.run import Run, Stage
@@ -80,10 +81,10 @@ def chance_stage(run: Run, people: int = 1000, calls: int = 3) -> Stage:
     made = unlinked_stage(run, people)
     stages = {}
     for row, design in chance_rows():
-        try:
-            stages[row, design] = _row_stage(run, made, row, design, calls)
-        except ValueError as error:
-            run.log(f"  {row} {design} is missing: {' '.join(str(error).split())}")
+        one = partial(_row_stage, run, made, row, design, calls)
+        stage = made_or_why(one, (row, design), run.log)
+        if not isinstance(stage, str):
+            stages[row, design] = stage
 
     def build(work: Path) -> None:
         scores = {
@@ -191,15 +192,7 @@ def _pets(
     if learned is not None:
         settings = {} if row == "regression_unet" else _settings(calls)
         return draw(run, learned, store.read("mri", ids), ids, settings)[:, 0]
-    own = cohort(run)
-    train = own.ids(part="train")
-    pets = own.read("pet", train)
-    if row == "mean_template":
-        return np.repeat(mean_template(pets)[None], len(ids), axis=0)
-    here = list(store.scans["participant_id"].loc[ids])
-    there = list(own.scans["participant_id"].loc[train])
-    mris = store.read("mri", ids), own.read("mri", train)
-    return pets[nearest_subject(*mris, here, there)]
+    return control(run, row, store, ids)
 
 
 def _settings(calls: int) -> dict[str, Any]:

@@ -6,13 +6,14 @@ counted or could not be run, and the predictions that all of it was computed fro
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from mri2pet.artifacts import RunBusyError
+from mri2pet.artifacts import made_or_why
 from mri2pet.cohort.phantom.disease import ceilings, mmse_ceilings
 from mri2pet.evaluation import published
 from mri2pet.evaluation.downstream import CLASSES
@@ -69,13 +70,9 @@ def predictions(run: Run) -> tuple[dict[tuple, Stage], dict[tuple, str]]:
     stages: dict[tuple, Stage] = {}
     missing: dict[tuple, str] = {}
     for arm in arms(run):
-        try:
-            stages[arm.key] = predictions_stage(run, arm, images)
-        except RunBusyError:
-            raise  # nothing is wrong with the setting
-        except ValueError as error:
-            missing[arm.key] = " ".join(str(error).split())
-            run.log(f"  {' '.join(filter(None, arm.key))}: {missing[arm.key]}")
+        one = partial(predictions_stage, run, arm, images)
+        made = made_or_why(one, arm.key, run.log)
+        (missing if isinstance(made, str) else stages)[arm.key] = made
     return stages, missing
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from mri2pet.artifacts import RunBusyError
+from mri2pet.artifacts import made_or_why
 from mri2pet.config import CONTROLS
 from mri2pet.evaluation.inference import patient_bootstrap
 from mri2pet.evaluation.scoring import score_scans
@@ -58,12 +59,9 @@ def learning_curves(run: Run) -> pd.DataFrame:
         )
     stages = []
     for key in [*learned_rows(), *((control, "") for control in CONTROLS)]:
-        try:
-            stages.append(curve_stage(run, *key))
-        except RunBusyError:
-            raise  # nothing is wrong with the row
-        except ValueError as error:
-            run.log(f"  no curve of {' '.join(filter(None, key))}: {error}")
+        made = made_or_why(partial(curve_stage, run, *key), key, run.log)
+        if not isinstance(made, str):
+            stages.append(made)
 
     def build(work: Path) -> None:
         (work / "results").mkdir(parents=True, exist_ok=True)

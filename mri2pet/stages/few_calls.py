@@ -12,7 +12,9 @@ from mri2pet.stages.cohort import cohort, cohort_stage
 from mri2pet.stages.sample import read_synthetic, sample_stage
 
 if TYPE_CHECKING:
+    from mri2pet.cohort.store import Store
     from mri2pet.run import Run
+    from mri2pet.stages.sample import Synthetic
 
 
 def check_999(run: Run) -> pd.DataFrame:
@@ -41,16 +43,7 @@ def check_999(run: Run) -> pd.DataFrame:
         store = cohort(run)
         frames = []
         for calls, stage in stages.items():
-            made = read_synthetic(stage.path())
-            ids = made.scan_ids
-            frame = score_scans(
-                store.read("pet", ids),
-                made.samples[:, 0],
-                store.read("brain", ids),
-                store.read("regions", ids),
-                ids,
-                list(store.scans["participant_id"].loc[ids]),
-            )
+            frame = score_synthetic(store, read_synthetic(stage.path()))
             frames.append(frame.reset_index().assign(calls=calls))
         (work / "results").mkdir(parents=True, exist_ok=True)
         pd.concat(frames, ignore_index=True).to_csv(
@@ -66,3 +59,16 @@ def check_999(run: Run) -> pd.DataFrame:
         build=build,
     )
     return pd.read_csv(done.path())
+
+
+def score_synthetic(store: Store, made: Synthetic) -> pd.DataFrame:
+    """Scores of the first sample of each scan, as `score_scans` gives them."""
+    ids = made.scan_ids
+    return score_scans(
+        store.read("pet", ids),
+        made.samples[:, 0],
+        store.read("brain", ids),
+        store.read("regions", ids),
+        ids,
+        list(store.scans["participant_id"].loc[ids]),
+    )

@@ -30,6 +30,7 @@ from mri2pet.stages.rows import trained
 from mri2pet.synthesis import sample_generator, synthesize
 
 if TYPE_CHECKING:
+    from mri2pet.cohort.store import Store
     from mri2pet.run import Run, Stage
 
 # Rows with K samples a person; all others have one.
@@ -112,7 +113,7 @@ def sample_stage(run: Run, row: str, design: str = "", **variant: Any) -> Stage:
         store = cohort(run)
         ids = store.ids(part=settings["part"], has_pet=True)[: settings["people"]]
         if learned is None:
-            samples = _control(run, row, ids)[:, None]
+            samples = control(run, row, store, ids)[:, None]
         else:
             samples = draw(run, learned, store.read("mri", ids), ids, settings)
         write_synthetic(work / output, ids, samples)
@@ -280,15 +281,20 @@ def _regression(learned: Learned, mri_NDHW: np.ndarray, at: int | None) -> np.nd
     return learned.pet_scale.to_suvr(torch.cat(out)[:, 0]).numpy()
 
 
-def _control(run: Run, row: str, scan_ids: Sequence[str]) -> np.ndarray:
-    store = cohort(run)
-    train = store.ids(part="train")
-    pets = store.read("pet", train)
+def control(run: Run, row: str, store: Store, scan_ids: Sequence[str]) -> np.ndarray:
+    """PETs, shape (N, d, h, w), that a control without a network shows for some scans.
+
+    ``row`` is mean_template, nearest_subject or random_subject, and knows the run's
+    training people; ``store`` has the scans, and may be another one on the run's grids.
+    """
+    own = cohort(run)
+    train = own.ids(part="train")
+    pets = own.read("pet", train)
     if row == "mean_template":
         return np.repeat(mean_template(pets)[None], len(scan_ids), axis=0)
-    people = store.scans["participant_id"]
-    here, there = list(people.loc[list(scan_ids)]), list(people.loc[train])
+    here = list(store.scans["participant_id"].loc[list(scan_ids)])
+    there = list(own.scans["participant_id"].loc[train])
     if row == "nearest_subject":
-        mris = store.read("mri", scan_ids), store.read("mri", train)
+        mris = store.read("mri", scan_ids), own.read("mri", train)
         return pets[nearest_subject(*mris, here, there)]
     return pets[random_subject(here, there, seed=run.profile.seed)]

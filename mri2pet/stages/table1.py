@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mri2pet.artifacts import RunBusyError
+from mri2pet.artifacts import made_or_why
 from mri2pet.baselines.controls import first_scans
 from mri2pet.config import CONTROLS
 from mri2pet.evaluation.failure import failure_note, failures
@@ -141,14 +141,9 @@ def table1_stage(run: Run) -> Stage:
 
 def attempt(run: Run, arm: Arm) -> Stage | str:
     """Train and sample an arm, or say in one line why that is not possible."""
-    try:
-        return sample_stage(run, arm.row, arm.design, **arm.keys)
-    except RunBusyError:
-        raise  # nothing is wrong with the row
-    except ValueError as error:
-        reason = " ".join(str(error).split())
-        run.log(f"  {' '.join(filter(None, arm.key))} is missing: {reason}")
-        return reason
+    return made_or_why(
+        lambda: sample_stage(run, arm.row, arm.design, **arm.keys), arm.key, run.log
+    )
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
+from stopping import train_until
 from torch import nn
 
 from mri2pet.baselines.gan import GanRecipe, gradient_penalty, released_turns
@@ -358,17 +359,8 @@ def test_a_stopped_run_continues_exactly(tmp_path, changes):
     pairs = pairs_of(6, GRID, MRI)
     long = Budget(steps=5, batch_size=2, learning_rate=1e-3, checkpoint_every=1)
     whole = train(small_gan(**changes), pairs, long, seed=1)
-
-    class StoppedError(Exception):
-        pass
-
-    def stop(done, total, loss):
-        if done == 3:
-            raise StoppedError
-
     path = tmp_path / "state.pt"
-    with pytest.raises(StoppedError):
-        train(small_gan(**changes), pairs, long, seed=1, checkpoint=path, progress=stop)
+    train_until(3, small_gan(**changes), pairs, long, seed=1, checkpoint=path)
     again = small_gan(**changes)
     torch.manual_seed(99)
     resumed = train(again, pairs, long, seed=1, checkpoint=path)

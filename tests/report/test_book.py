@@ -10,7 +10,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from mri2pet import paths
 from mri2pet.report import book, reference, staging, status
-from mri2pet.report.notebook import reference_label
+from mri2pet.report.markup import reference_label
 
 
 def test_staged_chapter_shows_the_values_used_and_no_path(tmp_path):

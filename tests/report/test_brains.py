@@ -127,6 +127,8 @@ def test_figure_2_has_people_in_rows_and_methods_in_columns():
     assert titles == ["MRI", "Real PET", "One", "Two"]
     assert [ax.get_ylabel() for ax in fig.axes if ax.get_ylabel()] == ["a", "b", "c"]
     assert _pixels(fig).std() > 10
+    alone = figure2(None, pets, {"One": pets}, ["a", "b", "c"])
+    assert [a.get_title() for a in alone.axes if a.get_title()] == ["Real PET", "One"]
 
 
 def test_outlines_and_limits():

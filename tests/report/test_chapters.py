@@ -11,11 +11,12 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
-from writing import write_chapter
+from writing import make_project, write_chapter
 
 from mri2pet import paths
 from mri2pet.report import chapters
-from mri2pet.report.chapters import ChapterError, execute_chapters, gate
+from mri2pet.report.chapters import execute_chapters
+from mri2pet.report.execution import ChapterError, gate
 
 
 class _Profile(SimpleNamespace):
@@ -26,10 +27,7 @@ class _Profile(SimpleNamespace):
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A project of its own, and a run of it."""
-    root = tmp_path / "project"
-    (root / "notebooks").mkdir(parents=True)
-    (root / "data" / "published").mkdir(parents=True)
-    (root / "constraints.txt").write_text("a==1\n")
+    root = make_project(tmp_path)
     monkeypatch.setattr(paths, "project_root", lambda: root)
     return root
 
@@ -106,6 +104,28 @@ def test_reasons_for_running_again_are_given(run, project):
     (project / "data" / "published" / "t.csv").unlink()
     write_chapter(project, "01_a", "print(2)")
     assert reason() == "its text or code changed"
+
+
+def test_a_kept_study_is_a_reason_for_the_chapters_that_read_it(run, project):
+    """It may come after a chapter has been executed without it."""
+    write_chapter(project, "01_a", "print(1)")
+    write_chapter(project, "02_b", "from mri2pet.report.study import load_study")
+
+    def reason(chapter):
+        given = {"profile": "smoke", "run_dir": "r"}
+        return chapters.changes(
+            run,
+            chapters.executed_path(run, chapter),
+            chapters.fingerprint(run, chapter, given),
+        )
+
+    _go(run)
+    assert reason("01_a") == reason("02_b") == ""
+    kept = project / "data" / "expected" / "study"
+    kept.mkdir(parents=True)
+    (kept / "provenance.json").write_text("{}")
+    assert reason("01_a") == ""
+    assert reason("02_b") == "data/expected/study changed"
 
 
 def test_a_changed_module_is_a_reason():

@@ -27,7 +27,7 @@ def _verdict(tidy, claim, design="published"):
 
 def test_the_committed_claims_are_readable_and_about_known_rows(tidy):
     from mri2pet.report.claims import METRIC_NAMES
-    from mri2pet.report.tables import ROW_LABELS
+    from mri2pet.report.labels import ROW_LABELS
 
     claims = load_claims()
     assert len(claims) >= 6

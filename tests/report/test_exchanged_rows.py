@@ -24,7 +24,7 @@ from mri2pet.report.claims import (
     load_claims,
 )
 from mri2pet.report.discussion import discuss
-from mri2pet.report.tables import ROW_LABELS
+from mri2pet.report.labels import ROW_LABELS
 
 DESIGNS = ("published", "corrected")
 FIRST, LAST = "mri2pet", "vanilla"

@@ -8,20 +8,17 @@ import sys
 import time
 
 import pytest
-from writing import write_chapter
+from writing import make_project, write_chapter
 
 from mri2pet import paths
-from mri2pet.report.chapters import ChapterError, executed_path, gate
+from mri2pet.report.execution import ChapterError, executed_path, gate
 from mri2pet.report.together import execute_together
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """Chapters of a project that workers find, too."""
-    root = tmp_path / "project"
-    (root / "notebooks").mkdir(parents=True)
-    (root / "data" / "published").mkdir(parents=True)
-    (root / "constraints.txt").write_text("a==1\n")
+    root = make_project(tmp_path)
     (tmp_path / "sitecustomize.py").write_text(
         "import pathlib\nfrom mri2pet import paths\n"
         f"paths.project_root = lambda: pathlib.Path({str(root)!r})\n"

@@ -16,3 +16,12 @@ def write_chapter(root, name, *sources):
     kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
     notebook = new_notebook(cells=cells, metadata={"kernelspec": kernel})
     nbformat.write(notebook, root / "notebooks" / f"{name}.ipynb")
+
+
+def make_project(folder):
+    """Folders and files that the runner expects of a project."""
+    root = folder / "project"
+    (root / "notebooks").mkdir(parents=True)
+    (root / "data" / "published").mkdir(parents=True)
+    (root / "constraints.txt").write_text("a==1\n")
+    return root

@@ -1,11 +1,14 @@
 """GAN rows as stages: both designs, from their source stage to PETs in SUVR."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from mri2pet.config import load_profile
 from mri2pet.run import Run
+from mri2pet.stages import adversarial as stage_module
 from mri2pet.stages import learned
 from mri2pet.stages.adversarial import METHODS, adversarial, fit_unit_scale, source
 from mri2pet.stages.sample import sample_stage
@@ -70,6 +73,23 @@ def test_the_scale_of_a_tanh_covers_the_training_pets():
     scale, clip = fit_unit_scale(pets)
     assert scale.to_network(0.0) == -1 and scale.to_suvr(1.0) == pytest.approx(2.2)
     assert clip == (-1.0, 1.0)
+
+
+@pytest.mark.parametrize(("row", "design"), KEYS)
+def test_gradients_are_cut_where_chapter_8_says_so(tiny_run, monkeypatch, row, design):
+    """Audit, 6.3: the four released few-shot methods; nobody in corrected."""
+    budgets = {}
+
+    def note(run, name, *, budget, **rest):
+        budgets[name] = budget
+        return SimpleNamespace(stage=None)
+
+    monkeypatch.setattr(stage_module, "learn", note)
+    adversarial(tiny_run, row, design)
+    cut = METHODS[row].released["alternation"] == "released" and design == "published"
+    norm = tiny_run.profile.training.clip_norm
+    assert budgets[f"finetune-{row}-{design}"].clip_norm == (norm if cut else None)
+    assert cut == (design == "published" and row != "gan")
 
 
 def test_unknown_rows_and_small_batches_are_refused(tiny_run):

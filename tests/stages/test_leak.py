@@ -9,8 +9,8 @@ import pytest
 import zarr
 
 from mri2pet.cohort.store import KINDS, Store
-from mri2pet.evaluation.scoring import score_scans
 from mri2pet.run import Run
+from mri2pet.stages.few_calls import score_synthetic
 
 LEAKED = ("mri_sha256", "pet_sha256")
 
@@ -110,13 +110,4 @@ def test_a_copy_under_another_name_is_refused_and_shows_if_forced(
 
 def _nearest(run, store):
     """Scores of the control that can only look up, for every test scan."""
-    made = run.sample("nearest_subject")
-    ids = made.scan_ids
-    return score_scans(
-        store.read("pet", ids),
-        made.samples[:, 0],
-        store.read("brain", ids),
-        store.read("regions", ids),
-        ids,
-        list(store.scans["participant_id"].loc[ids]),
-    )
+    return score_synthetic(store, run.sample("nearest_subject"))
