@@ -90,7 +90,7 @@ def read_bids(path: str | Path, tracer: str = "AV45") -> Dataset:
         raise ValueError(
             f"{root}: no T1w image under sub-*/[ses-*/]anat{more}; is this BIDS?"
         )
-    images, doubles = _one_each(images)
+    images, doubles = one_each(images)
     skipped += doubles
     _mixed_case(images, skipped)
     visits = read_visits(root, images, skipped)
@@ -193,7 +193,7 @@ def _stem(name: str) -> str | None:
     return None
 
 
-def _one_each(images: pd.DataFrame):
+def one_each(images: pd.DataFrame):
     """Keep the first run of each person, session and kind, and list the others."""
     key = ["participant_id", "session_id", "kind"]
     ordered = images.sort_values([*key, "run", "image"], kind="stable")
