@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -38,14 +40,22 @@ def nifti_of(path: str | Path, work: str | Path) -> Path:
         )
     work.mkdir(parents=True, exist_ok=True)
     command = [program, "-z", "y", "-b", "y", "-f", "image", "-o", str(work), str(path)]
+    running = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,  # so that all it starts can be stopped with it
+    )
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-        )
+        said, _ = running.communicate(timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.communicate()
         raise ValueError(f"{path}: dcm2niix took more than {TIMEOUT_S} s") from None
     made = sorted(work.glob("*.nii.gz"), key=lambda p: p.stat().st_size)
     if not made:
-        last = (done.stderr or done.stdout).strip().splitlines()[-1:]
+        last = said.strip().splitlines()[-1:]
         raise ValueError(f"{path}: dcm2niix made no image ({' '.join(last)})")
     return made[-1]
