@@ -126,7 +126,7 @@ def table_tests(
     Parameters
     ----------
     scores : mapping (row, design, variant) -> DataFrame
-        Of `mri2pet.evaluation.scoring.score_scans`, all on the same scans.
+        Of `mri2pet.evaluation.scans.score_scans`, all on the same scans.
     rows : sequence of (row, design)
         The learned rows; those without scores are left out.
     n_boot, seed : int

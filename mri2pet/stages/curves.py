@@ -12,7 +12,7 @@ import pandas as pd
 from mri2pet.artifacts import made_or_why
 from mri2pet.config import CONTROLS
 from mri2pet.evaluation.inference import patient_bootstrap
-from mri2pet.evaluation.scoring import score_scans
+from mri2pet.evaluation.scans import score_scans
 from mri2pet.stages.cohort import cohort, cohort_stage
 from mri2pet.stages.learn import regression
 from mri2pet.stages.rows import learned_rows, trained

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from mri2pet.evaluation.scoring import score_scans
+from mri2pet.evaluation.scans import score_scans
 from mri2pet.stages.cohort import cohort, cohort_stage
 from mri2pet.stages.sample import read_synthetic, sample_stage
 

@@ -19,13 +19,8 @@ from mri2pet.evaluation.frechet import RandomFeatures
 from mri2pet.evaluation.inference import auc_statistic, patient_bootstrap
 from mri2pet.evaluation.published import beside_table1
 from mri2pet.evaluation.released import released_lines
-from mri2pet.evaluation.scoring import (
-    COLUMNS,
-    KEY,
-    score_every_subject,
-    score_scans,
-    summarise,
-)
+from mri2pet.evaluation.scans import score_every_subject, score_scans
+from mri2pet.evaluation.scoring import COLUMNS, KEY, summarise
 from mri2pet.evaluation.seeds import over_seeds
 from mri2pet.stages.cohort import cohort, cohort_stage
 from mri2pet.stages.rows import DESIGNS, learned_rows, table1_rows, trained

@@ -6,13 +6,8 @@ import pytest
 
 from mri2pet.cohort.regions import REGIONS
 from mri2pet.evaluation.quality import hf_ratio, mae, psnr, ssim_3d
-from mri2pet.evaluation.scoring import (
-    COLUMNS,
-    comparisons_of,
-    score_every_subject,
-    score_scans,
-    summarise,
-)
+from mri2pet.evaluation.scans import score_every_subject, score_scans
+from mri2pet.evaluation.scoring import COLUMNS, comparisons_of, summarise
 
 N, SHAPE = 10, (8, 12, 12)
 
