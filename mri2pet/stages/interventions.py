@@ -6,8 +6,8 @@ amyloid A. A network then makes a synthetic PET of each MRI from the same noise.
 changes is an effect of V or of A and of nothing else.
 
 More amyloid alone leaves the MRI as it was, bit by bit. So it must leave the synthetic
-PET as it was, too. That is measured and not assumed: at the highest level the network is
-asked again.
+PET as it was, too. That is measured and not assumed: at the highest level the network
+is asked again.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import torch
 
 from mri2pet.config import PRETRAINING
 from mri2pet.stages.adversarial import METHODS
+from mri2pet.stages.appendix_c import appendix_c
 from mri2pet.stages.chance import chance
 from mri2pet.stages.rows import DESIGNS, learned_rows, table1_rows
 from mri2pet.stages.sample import MAIN_ROWS
@@ -104,6 +105,11 @@ def table1(run: Run) -> None:
     run.evaluate()
 
 
+def ambiguous_atrophy(run: Run) -> None:
+    """Chapter 13: what sharpness, ambiguity and atrophy have to do with each other."""
+    appendix_c(run)
+
+
 CHAPTERS: dict[str, Callable[[Run], None]] = {
     "01_cohort": cohort,
     "03_diffusion": cohort,
@@ -113,6 +119,7 @@ CHAPTERS: dict[str, Callable[[Run], None]] = {
     "07_finetuning": finetuning,
     "08_baselines": baselines,
     "09_table1": table1,
+    "13_appendix_c": ambiguous_atrophy,
 }
 # Names of `mri2pet stage`.
 STAGES: dict[str, Callable[[Run], None]] = {
@@ -123,10 +130,12 @@ STAGES: dict[str, Callable[[Run], None]] = {
     "sample": finetuning,
     "evaluate": table1,
     "chance": chance,
+    "appendix_c": ambiguous_atrophy,
     "curves": lambda run: run.learning_curves(),
 }
 # What `mri2pet stage NAME --finished` may compute: nothing that trains.
 AFTER_TRAINING = ("sample-", "curve-", "learning_curves", "table1", "chance")
+AFTER_TRAINING += ("interventions", "appendix_c")
 
 
 def estimate(run: Run) -> dict[str, float]:
@@ -159,8 +168,12 @@ def estimate(run: Run) -> dict[str, float]:
     many = {(*key, ""): draw.samples for key in MAIN_ROWS}
     calls = sum(test * many.get(a.key, 1) * each[a.design] for a in diffusion)
     calls += draw.check_people * 999
+    others = len(set(profile.rhos) - {people.rho})
+    changed = min(profile.atrophy.people, people.test)
+    asked = changed * (profile.atrophy.levels * (1 + others) + 2)
+    calls += asked * draw.samples * draw.calls
     seconds = {
-        "cohort": COST["person"] * mri * (people.unpaired + 2 * scans),
+        "cohort": COST["person"] * mri * (people.unpaired + 2 * (scans + asked)),
         "style": 2 * COST["style"] * pet * profile.style.volumes * profile.style.steps,
         "training": COST["train"] * pet * samples,
         "published network": pet * (COST["train_published"] * own)
