@@ -17,6 +17,7 @@ import torch
 from mri2pet.config import PRETRAINING
 from mri2pet.stages.adversarial import METHODS
 from mri2pet.stages.agreement import agreement
+from mri2pet.stages.appendix_c import appendix_c
 from mri2pet.stages.cases import cases
 from mri2pet.stages.certainty import certainty
 from mri2pet.stages.chance import chance
@@ -114,6 +115,11 @@ def case_studies(run: Run) -> None:
     certainty(run)
 
 
+def ambiguous_atrophy(run: Run) -> None:
+    """Chapter 13: what sharpness, ambiguity and atrophy have to do with each other."""
+    appendix_c(run)
+
+
 CHAPTERS: dict[str, Callable[[Run], None]] = {
     "01_cohort": cohort,
     "03_diffusion": cohort,
@@ -124,6 +130,7 @@ CHAPTERS: dict[str, Callable[[Run], None]] = {
     "08_baselines": baselines,
     "09_table1": table1,
     "10_case_studies": case_studies,
+    "13_appendix_c": ambiguous_atrophy,
 }
 # Names of `mri2pet stage`.
 STAGES: dict[str, Callable[[Run], None]] = {
@@ -135,6 +142,7 @@ STAGES: dict[str, Callable[[Run], None]] = {
     "evaluate": table1,
     "cases": case_studies,
     "chance": chance,
+    "appendix_c": ambiguous_atrophy,
     "curves": lambda run: run.learning_curves(),
     "clinical": clinical,
     "agreement": agreement,
@@ -142,7 +150,7 @@ STAGES: dict[str, Callable[[Run], None]] = {
 # What `mri2pet stage NAME --finished` may compute: nothing that trains.
 AFTER_TRAINING = (
     *("sample-", "curve-", "learning_curves", "table1", "chance"),
-    *("figure3", "certainty"),
+    *("figure3", "certainty", "interventions", "appendix_c"),
 )
 
 
@@ -176,8 +184,12 @@ def estimate(run: Run) -> dict[str, float]:
     many = {(*key, ""): draw.samples for key in MAIN_ROWS}
     calls = sum(test * many.get(a.key, 1) * each[a.design] for a in diffusion)
     calls += draw.check_people * 999
+    others = len(set(profile.rhos) - {people.rho})
+    changed = min(profile.atrophy.people, people.test)
+    asked = changed * (profile.atrophy.levels * (1 + others) + 2)
+    calls += asked * draw.samples * draw.calls
     seconds = {
-        "cohort": COST["person"] * mri * (people.unpaired + 2 * scans),
+        "cohort": COST["person"] * mri * (people.unpaired + 2 * (scans + asked)),
         "style": 2 * COST["style"] * pet * profile.style.volumes * profile.style.steps,
         "training": COST["train"] * pet * samples,
         "published network": pet * (COST["train_published"] * own)
