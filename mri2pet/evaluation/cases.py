@@ -111,6 +111,11 @@ class Rule:
     reason: str
     choose: Callable[[pd.DataFrame, int], list[tuple[str, ...]]]
 
+    @property
+    def place(self) -> str:
+        """Where the people are shown, in words."""
+        return f"Figure {self.figure}" if self.figure[0].isdigit() else self.figure
+
 
 def _median_ad(scans: pd.DataFrame, people: int) -> list[tuple[str, ...]]:
     first = first_visits(scans)
@@ -218,16 +223,16 @@ def choose_cases(scans: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str
                 person = scans.at[scan, "participant_id"]
                 lines.append((rule.name, place, visit, scan, person))
         if len(found) < rule.people:
-            notes.append((rule.name, f"{_count(len(found))} of {rule.people} people"))
+            seen = f"only {len(found)}" if found else "none"
+            text = f"{rule.place}: {seen} of the {rule.people} people that it wants"
+            notes.append((rule.name, text))
     unknown = int(first_visits(scans)["diagnosis"].isna().sum())
-    if unknown:
-        notes.append(("median_ad", f"{unknown} people without a diagnosis left out"))
-    _, left_out = visit_pairs(scans)
-    if left_out:
-        text = f"{left_out} people without two different known days left out"
-        notes.append(("longest_time", text))
+    _, undated = visit_pairs(scans)
+    for name, people, why in (
+        ("median_ad", unknown, "without a diagnosis"),
+        ("longest_time", undated, "without two different known days"),
+    ):
+        if people:
+            text = f"{RULES[name].place}: people left out {why}: {people}"
+            notes.append((name, text))
     return pd.DataFrame(lines, columns=COLUMNS), notes
-
-
-def _count(number_: int) -> str:
-    return "none" if number_ == 0 else f"only {number_}"

@@ -24,7 +24,7 @@ def rules_table() -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "Shown in": f"Figure {r.figure}" if r.figure[0].isdigit() else r.figure,
+                "Shown in": r.place,
                 "People": r.people,
                 "Rule": r.sentence,
                 "Why": r.reason,
@@ -160,7 +160,10 @@ def _held(tidy: pd.DataFrame, scans: list[str]) -> str:
     if not inside:
         return "There are too few validation people for a conformal interval."
     n = len(inside)
-    return f"The conformal interval holds the real value in {sum(inside)} of {n}."
+    return (
+        f"The conformal interval holds the real value in {sum(inside)} of {n}; these "
+        "people were chosen by their error, so this does not measure its coverage."
+    )
 
 
 def worst_words(tidy: pd.DataFrame, people: pd.DataFrame) -> str:

@@ -147,7 +147,7 @@ def _opening(tidy: pd.DataFrame) -> str:
 
 def _calibration(tidy: pd.DataFrame) -> str:
     off, fine = [], []
-    for key in ROWS:
+    for key in (*ROWS, ("real_pet", "")):
         mine = lookup(tidy, *key, "ece", "composite")
         if mine is None:
             continue
@@ -179,7 +179,7 @@ def _brier(tidy: pd.DataFrame, tests: pd.DataFrame) -> str:
     for key, words in (
         (BETTER, "It is lower, so better, than that of"),
         (WORSE, "It is higher, so worse, than that of"),
-        (OPEN, "Not resolved against"),
+        (OPEN, "Not resolved, after Holm's adjustment, against"),
     ):
         if groups[key]:
             text += f"{words} {'; '.join(groups[key])}. "

@@ -194,7 +194,7 @@ def probabilities(
         frames.append(frame)
     for name, part in (("test", test), ("validation", val)):
         if len(part.ids) < FEW:
-            text = f"{len(part.ids)} {name} people: illustrative"
+            text = f"{name} people: {len(part.ids)}, so this illustrates only"
             notes.append(("", "", name, "few", text))
     if test.positive.min() == test.positive.max():
         text = "all test people have the same status: no area under the curve"

@@ -79,9 +79,12 @@ def change_lines(
         if kept.any():
             _agreement(lines, variant, real, changes, kept, many)
     notes = []
-    for variant, n in (("two_visits", len(real)), ("clear_change", int(clear.sum()))):
+    for variant, n, what in (
+        ("two_visits", len(real), "people with two visits"),
+        ("clear_change", int(clear.sum()), "of them with a clear real change"),
+    ):
         if n < FEW:
-            text = f"{n} people: illustrative" if n else "nobody changes so much"
+            text = f"{what}: {n}, so this illustrates only"
             notes.append(("", "", variant, "few", text))
     return notes
 

@@ -111,14 +111,17 @@ def test_words_about_the_error_flip(frames):
     for value, p, word in (
         (-0.1, 0.01, "lower, so better, than that of the regression U-Net"),
         (0.1, 0.01, "higher, so worse, than that of the regression U-Net"),
-        (-0.1, 0.3, "Not resolved against"),
+        (-0.1, 0.3, "Not resolved, after Holm's adjustment"),
     ):
         where = {"metric": "brier", "comparison": "regression_unet"}
         changed = with_test(tests, value, p, **MAIN, **where)
         text = paragraph(tidy, changed, "Error")
         assert word in text
     # the row that it was compared with stands in the group
-    assert "the regression U-Net -0.1" in text.split("Not resolved against")[1]
+    assert (
+        "the regression U-Net -0.1"
+        in text.split("Not resolved, after Holm's adjustment")[1]
+    )
 
 
 def test_words_about_the_decision_flip(frames):
@@ -185,6 +188,6 @@ def test_without_the_method_the_rest_is_said(frames):
 
 def test_notes_are_listed(frames):
     text = notes_words(frames[2])
-    assert "16 validation people: illustrative." in text
+    assert "validation people: 16, so this illustrates only." in text
     assert text.count("\n") == len(frames[2]) - 1
     assert notes_words(frames[2].iloc[:0]) == ""

@@ -147,7 +147,7 @@ def test_nobody_with_ad_or_two_visits_leaves_the_worst_case():
     assert set(people["rule"]) == {"worst"}
     assert "suvr_change" not in set(tidy["metric"])
     said = " ".join(notes["note"])
-    assert "none of 3 people" in said
+    assert "none of the 3 people" in said
     assert "no test person has two visits" in said
 
 
@@ -176,7 +176,9 @@ def test_changes_are_those_of_a_loop():
     assert gap == pytest.approx(error - nothing)
     clear = lookup(tidy, *MAIN, "change_sign", "composite", variant="clear_change")
     assert clear["n"] == (np.abs(real) >= CLEAR_CHANGE).sum()
-    assert notes.loc[notes["kind"] == "few", "note"].str.contains("10 people").any()
+    assert (
+        notes.loc[notes["kind"] == "few", "note"].str.contains("two visits: 10").any()
+    )
 
 
 def test_a_picture_that_never_changes_is_no_better_than_no_change():
