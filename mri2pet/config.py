@@ -164,12 +164,14 @@ class EvaluationConfig(_Frozen):
     coverage: float = Field(0.8, gt=0, lt=1)  # of conformal intervals
     frechet_dims: int = Field(32, ge=2, le=32)
     curve_people: int = Field(64, ge=2)  # test scans of a learning curve
+    ceiling_people: int = Field(20_000, ge=100)  # drawn for the limits of Tables 2, 3
 
 
 class DownstreamConfig(_Frozen):
     """Diagnosis and MMSE from images, Tables 2 and 3 (audit, section 8)."""
 
     network: Literal["light", "published"] = "light"
+    grid: tuple[int, int, int] = (16, 24, 24)  # voxels that the light one sees at most
     dropout: Literal["correct", "released"] = "correct"  # released: never any
     seeds: int = Field(3, ge=2)  # trainings of each setting; published: 25
     epochs: int = Field(30, ge=1)

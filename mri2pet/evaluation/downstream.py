@@ -20,7 +20,6 @@ from torch.nn import functional as F
 
 CLASSES = ("CN", "MCI", "AD")
 IMAGES = ("mri", "pet")
-LIGHT_GRID = (16, 24, 24)  # most voxels of an image that the light network sees
 _PET_TOP = 2.5  # SUVR that becomes 1, as in the data range of SSIM
 
 
@@ -149,7 +148,12 @@ class Sample:
         )
 
 
-def seen(images_NDHW: np.ndarray, kind: str, network: str) -> np.ndarray:
+def seen(
+    images_NDHW: np.ndarray,
+    kind: str,
+    network: str,
+    grid: tuple[int, int, int] = (16, 24, 24),
+) -> np.ndarray:
     """Images as a network takes them.
 
     Parameters
@@ -158,7 +162,8 @@ def seen(images_NDHW: np.ndarray, kind: str, network: str) -> np.ndarray:
         MRI in [0, 1] or PET in SUVR.
     kind : {"mri", "pet"}
     network : {"light", "published"}
-        The light one sees averages over a grid of at most `LIGHT_GRID`.
+    grid : tuple of int
+        The light one sees averages over so many voxels at most.
 
     Returns
     -------
@@ -170,7 +175,7 @@ def seen(images_NDHW: np.ndarray, kind: str, network: str) -> np.ndarray:
     scale = _PET_TOP if kind == "pet" else 1.0
     if network == "published":
         return np.asarray(images_NDHW, np.float32) / scale
-    sides = zip(images_NDHW.shape[1:], LIGHT_GRID, strict=True)
+    sides = zip(images_NDHW.shape[1:], grid, strict=True)
     grid = tuple(min(n, most) for n, most in sides)
     pooled = [
         F.adaptive_avg_pool3d(torch.from_numpy(one)[None].float(), grid)[0].numpy()

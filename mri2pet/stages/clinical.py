@@ -45,7 +45,6 @@ TABLES = {
     "table2": {"diagnosis": "all"},
     "table3": {"mmse_20": "mmse_20", "mmse": "full_range"},
 }
-PEOPLE_OF_CEILINGS = 20_000
 # What of them depends on rho: V and cognition do not.
 OF_AMYLOID = ("A, age", "all")
 RESAMPLES = 2000  # of tests, at least: fewer could not reach 0.05 after Holm
@@ -118,6 +117,7 @@ def clinical_stage(run: Run) -> Stage:
         module=__name__,
         settings={
             "bootstrap": run.profile.evaluation.bootstrap,
+            "ceilings": run.profile.evaluation.ceiling_people,
             "rhos": [run.profile.cohort.rho, *run.profile.rhos],
             "missing": {" ".join(k): v for k, v in missing.items()},
         },
@@ -265,12 +265,12 @@ def _adjusted(tests: list[dict]) -> pd.DataFrame:
 
 def _ceilings(run: Run, table: str) -> pd.DataFrame:
     """What the latents allow, for the run's rho and the others; phantoms only."""
-    lines = []
+    lines, people = [], run.profile.evaluation.ceiling_people
     if cohort(run).truth is None:
         return pd.DataFrame(columns=COLUMNS)
     for rho in (run.profile.cohort.rho, *run.profile.rhos):
         own = rho == run.profile.cohort.rho
-        some = {"n": PEOPLE_OF_CEILINGS, "information": None if own else OF_AMYLOID}
+        some = {"n": people, "information": None if own else OF_AMYLOID}
         if table == "table2":
             best = ceilings(rho, target="diagnosis", **some)
             best = best.rename(columns={"auc": "value"})
@@ -284,7 +284,7 @@ def _ceilings(run: Run, table: str) -> pd.DataFrame:
             kept = {k: line[k] for k in ("metric", "region", "value")}
             lines.append({"row": "ceiling", "variant": variant, "rho": rho, **kept})
     frame = pd.DataFrame(lines).reindex(columns=COLUMNS)
-    frame["n"], frame["seed"] = PEOPLE_OF_CEILINGS, run.profile.seed
+    frame["n"], frame["seed"] = people, run.profile.seed
     text = ["design", "comparison", "interval", "source"]
     frame[text] = frame[text].fillna("")
     return frame

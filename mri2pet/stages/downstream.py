@@ -48,9 +48,19 @@ class Images:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.store = cohort(run)
-        self.network = run.profile.downstream.network
+        plan = run.profile.downstream
+        self.as_seen = {"network": plan.network, "grid": plan.grid}
         self.train = labelled_scans(self.store)
         self.test = self.store.ids(part="test", has_pet=True)
+        self._stages: dict[tuple, tuple[list[Stage], list[Stage]]] = {}
+
+    def synthetic(self, arm: Arm) -> tuple[list[Stage], list[Stage]]:
+        """Stages of the synthetic PETs that an arm trains on, and is tried on."""
+        setting = SETTINGS[arm.setting]
+        key = (setting, arm.design, arm.variant == TEMPLATE, arm.way, arm.rho)
+        if key not in self._stages:
+            self._stages[key] = _synthetic(self.run, arm)
+        return self._stages[key]
 
     @cached_property
     def mri(self) -> dict[str, np.ndarray]:
@@ -76,11 +86,11 @@ class Images:
         """Synthetic PETs as the network takes them."""
         if not pets:
             return {}
-        volumes = seen(np.stack(list(pets.values())), "pet", self.network)
+        volumes = seen(np.stack(list(pets.values())), "pet", **self.as_seen)
         return dict(zip(pets, volumes, strict=True))
 
     def _seen(self, kind, ids, store):
-        volumes = (seen(store.read(kind, [s]), kind, self.network)[0] for s in ids)
+        volumes = (seen(store.read(kind, [s]), kind, **self.as_seen)[0] for s in ids)
         return dict(zip(ids, volumes, strict=True))
 
 
@@ -88,7 +98,7 @@ def predictions_stage(run: Run, arm: Arm, images: Images) -> Stage:
     """Train a setting with every seed and predict the test people."""
     setting, plan = SETTINGS[arm.setting], run.profile.downstream
     inputs = [cohort_stage(run)]
-    made, test_made = _synthetic(run, arm)
+    made, test_made = images.synthetic(arm)
     inputs += [*made, *test_made]
     if arm.rho is not None:
         inputs.append(other_rho_stage(run, arm.rho))
@@ -116,7 +126,6 @@ def predictions_stage(run: Run, arm: Arm, images: Images) -> Stage:
 
 
 def _synthetic(run: Run, arm: Arm) -> tuple[list[Stage], list[Stage]]:
-    """Stages of the synthetic PETs that an arm trains on, and is tried on."""
     setting = SETTINGS[arm.setting]
     if "pet" not in setting.images:
         return [], []
