@@ -172,6 +172,8 @@ def scatter_figure(pairs: pd.DataFrame, table: pd.DataFrame, region: str) -> Dra
         spread = part[["real", "generated"]].std()
         ax.set(title=title, xlabel="MMSE predicted from the real PET")
         ax.set(aspect="equal", xlim=limits, ylim=limits)
+        ax.locator_params(nbins=4)
+        ax.ticklabel_format(useOffset=False)
         said.append(
             f"{title}: standard deviation {spread['real']:.2g} from real, "
             f"{spread['generated']:.2g} from synthetic PET"

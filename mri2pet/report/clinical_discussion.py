@@ -194,8 +194,8 @@ def holm_paragraph(tests: pd.DataFrame, metric: str, region: str = "all") -> str
         for line in stands.to_dict("records")
     ]
     text = (
-        f"Of {len(mine)} planned comparisons in {metric_name(metric)}, {apart} have an "
-        f"interval apart from zero and {len(stands)} stand Holm's adjustment"
+        f"Planned comparisons in {metric_name(metric)}: {len(mine)}. With an interval "
+        f"apart from zero: {apart}. Standing Holm's adjustment: {len(stands)}"
     )
     return text + (f": {some(names, 'comparisons')}." if names else ".")
 

@@ -128,7 +128,7 @@ def values_figure(
     if ceilings_of(tidy, metric, region):
         caption += (
             " Green: ceilings, the most that a set of latent numbers allows ($V$: "
-            "atrophy, $A$: amyloid)."
+            "atrophy, $A$: amyloid; *all*: both, with age, sex, education and APOE)."
         )
     return fig, caption, f"{heading} by setting: " + ", ".join(said) + "."
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from mri2pet.evaluation import published as paper
+from mri2pet.report.discussion import some
 from mri2pet.report.downstream import (
     HEADINGS,
     SETTING_LABELS,
@@ -129,3 +130,34 @@ def planned_table(
     )
     one = frame.empty or len(set(frame["Generator"]) - {""}) < 2
     return frame.drop(columns="Generator", errors="ignore") if one else frame
+
+
+def settings_notes(notes: pd.DataFrame) -> pd.DataFrame:
+    """Notes of a table for readers; settings with the same note share a line.
+
+    Parameters
+    ----------
+    notes : DataFrame
+        Columns row, design, variant, kind, note (`results/table2_notes.csv`).
+
+    Returns
+    -------
+    DataFrame of str
+        ``Setting``, ``Note``.
+    """
+    lines: dict[str, list[str]] = {}
+    for line in notes.fillna("").to_dict("records"):
+        name = SETTING_LABELS.get(line["row"], "all settings")
+        about = [x for x in (line["design"], line["variant"].replace("_", " ")) if x]
+        name += f" ({', '.join(about)})" * bool(about)
+        text = line["note"].rstrip(".")
+        if line["kind"] == "missing":
+            text = f"Could not be run: {text}"
+        lines.setdefault(text, []).append(name)
+    return pd.DataFrame(
+        [
+            {"Setting": some(names, "settings"), "Note": text}
+            for text, names in lines.items()
+        ],
+        columns=["Setting", "Note"],
+    )

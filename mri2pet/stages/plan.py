@@ -106,6 +106,17 @@ def table1(run: Run) -> None:
     run.evaluate()
 
 
+def table2(run: Run) -> None:
+    """Chapter 11: diagnosis in ten settings."""
+    clinical(run)
+
+
+def table3(run: Run) -> None:
+    """Chapter 12: MMSE, and real against synthetic predictions."""
+    clinical(run)
+    agreement(run)
+
+
 CHAPTERS: dict[str, Callable[[Run], None]] = {
     "01_cohort": cohort,
     "03_diffusion": cohort,
@@ -115,6 +126,8 @@ CHAPTERS: dict[str, Callable[[Run], None]] = {
     "07_finetuning": finetuning,
     "08_baselines": baselines,
     "09_table1": table1,
+    "11_table2": table2,
+    "12_table3": table3,
 }
 # Names of `mri2pet stage`.
 STAGES: dict[str, Callable[[Run], None]] = {
