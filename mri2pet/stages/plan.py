@@ -120,6 +120,17 @@ def ambiguous_atrophy(run: Run) -> None:
     appendix_c(run)
 
 
+def table2(run: Run) -> None:
+    """Chapter 11: diagnosis in ten settings."""
+    clinical(run)
+
+
+def table3(run: Run) -> None:
+    """Chapter 12: MMSE, and real against synthetic predictions."""
+    clinical(run)
+    agreement(run)
+
+
 CHAPTERS: dict[str, Callable[[Run], None]] = {
     "01_cohort": cohort,
     "03_diffusion": cohort,
@@ -130,6 +141,8 @@ CHAPTERS: dict[str, Callable[[Run], None]] = {
     "08_baselines": baselines,
     "09_table1": table1,
     "10_case_studies": case_studies,
+    "11_table2": table2,
+    "12_table3": table3,
     "13_appendix_c": ambiguous_atrophy,
 }
 # Names of `mri2pet stage`.

@@ -19,7 +19,13 @@ def test_spot_checks_against_the_paper():
 
 @pytest.mark.parametrize(
     ("table", "rows", "metrics"),
-    [("table1", 11, 3), ("table2", 6, 4), ("table3", 6, 2), ("table5", 3, 10)],
+    [
+        ("table1", 11, 3),
+        ("table2", 6, 4),
+        ("table3", 6, 2),
+        ("table5", 3, 10),
+        ("log_table3", 8, 4),
+    ],
 )
 def test_tables_are_complete(table, rows, metrics):
     frame = paper.table(table)

@@ -115,8 +115,34 @@ def test_a_variant_is_compared_with_its_own_setting(tables):
     two = tables["table2"]
     kinds = two[(two["variant"] != "") & (two["row"] != "ceiling")]
     with_other = kinds[kinds["comparison"] != ""]
-    assert (with_other["comparison"] == with_other["row"]).all()
+    step = with_other["row"].map(stage.STEPS) == with_other["comparison"]
+    assert set(with_other.loc[step, "variant"]) == {"template_pet"}
+    assert (with_other["comparison"] == with_other["row"])[~step].all()
     assert {"no_crossfit", "template_pet"} <= set(with_other["variant"])
+
+
+def test_three_steps_add_up_to_what_the_abstract_compares(tables):
+    for table, metric in (("table2", "auroc_macro"), ("table3", "mse")):
+        tidy = tables[table]
+        tidy = tidy[(tidy["metric"] == metric) & (tidy["interval"] == "people")]
+
+        def minus(row, variant, other, tidy=tidy):
+            fits = (tidy["row"] == row) & (tidy["variant"] == variant)
+            found = tidy.loc[fits & (tidy["comparison"] == other), "value"]
+            assert len(found) == (2 if len(set(tidy["region"])) == 2 else 1)
+            return found.to_numpy()
+
+        steps = minus("real_paired", "", "real_pet")
+        steps = steps + minus("augmented_paired", "template_pet", "real_paired")
+        steps = steps - minus("augmented_paired", "template_pet", "augmented_paired")
+        assert steps == pytest.approx(minus("augmented_paired", "", "real_pet"))
+
+
+def test_what_the_paper_says_of_the_augmented_setting_is_compared(tables):
+    tidy = tables["table2"].query("row == 'augmented_paired' and variant == ''")
+    others = {other for row, other in stage.CLAIMED if row == "augmented_paired"}
+    assert others == {"real_paired", "real_limited_mri", "generated_pet"}
+    assert others <= set(tidy["comparison"])
 
 
 def test_arms_have_different_keys(tiny_run):
@@ -128,7 +154,14 @@ def test_agreement_has_a_reliability_and_a_floor(tiny_run):
     tidy = agreement(tiny_run)
     variants = set(tidy["variant"])
     assert {"", "last_seed", "reliability", "rho=0"} <= variants
-    assert tidy["value"].between(-1, 1).all()
+    assert tidy.loc[tidy["comparison"] == "", "value"].between(-1, 1).all()
+    floor = tidy[tidy["comparison"] != ""].set_index(["row", "region", "interval"])
+    assert set(floor["variant"]) == {"rho=0"}
+    own = tidy[(tidy["comparison"] == "") & (tidy["interval"] == "people")]
+    people = own.set_index(["row", "region", "variant"])
+    for row, region, interval in floor.index:
+        own, at_zero = (people["value"][row, region, v] for v in ("", "rho=0"))
+        assert floor["value"][row, region, interval] == pytest.approx(at_zero - own)
     paper = tidy[(tidy["row"] == "real_pet") & (tidy["region"] == "mmse_20")]
     assert (paper.loc[paper["variant"] == "", "published"] == 0.273).all()
     assert paper.loc[paper["variant"] == "reliability", "published"].isna().all()
