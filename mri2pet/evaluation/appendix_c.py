@@ -43,6 +43,7 @@ LOOKED_AT = ("sharpness", "aligned", "detail", "spread_composite", "entropy")
 COMPARED = ("sharpness", "aligned", "spread_composite", "entropy")  # between rhos
 REGION = {**MEASURES, "ventricle_mri_ml": "whole"}
 NOTES = ["row", "design", "variant", "kind", "note"]
+SLOPES = ["participant_id", "row", "design", "variant", "measure", "slope"]
 
 
 class Table:
@@ -60,6 +61,7 @@ class Table:
         self.n_boot, self.seed, self.rho = n_boot, seed, rho
         self.lines: list[dict] = []
         self.notes: list[tuple[str, ...]] = []
+        self.slopes: list[pd.DataFrame] = []
 
     def add(
         self,
@@ -85,6 +87,12 @@ class Table:
     def tidy(self) -> pd.DataFrame:
         """Return all lines."""
         return pd.DataFrame(self.lines, columns=COLUMNS)
+
+    def personal(self) -> pd.DataFrame:
+        """Return the slopes of each person in each intervention."""
+        if not self.slopes:
+            return pd.DataFrame(columns=SLOPES)
+        return pd.concat(self.slopes, ignore_index=True)[SLOPES]
 
     def noted(self) -> pd.DataFrame:
         """Return all notes."""
@@ -260,6 +268,9 @@ def _slopes(table, key, mine, real, cause, samples) -> None:
     if key[0] == "real_pet":
         measures = [m for m in measures if m in REAL_MEASURES]
     slopes = person_slopes(mine, cause, measures)
+    one = slopes.rename_axis("participant_id").reset_index()
+    one = one.melt("participant_id", var_name="measure", value_name="slope")
+    table.slopes.append(one.assign(row=key[0], design=key[1], variant=key[2]))
     known = person_slopes(real, cause, [m for m in measures if m in REAL_MEASURES])
     for measure in measures:
         region = MEASURES[measure]

@@ -41,6 +41,35 @@ _OPTIONAL = {"measures", "premise"}
 _MEASURE = {"metric", "expects"}
 _MEASURE_OPTIONAL = {"row", "variant", "comparison", "margin"}
 
+# What the measures are called in a sentence, with digits.
+NAMES = {
+    "atrophy": "atrophy",
+    "stage": "the clinical stage",
+    "amyloid": "amyloid",
+    "ventricle_ml": "ventricle volume",
+    "cortex_mm": "cortical thickness",
+    "gm_ml": "grey matter",
+    "ventricle_mri_ml": "dark volume in the MRI",
+    "sharpness": "sharpness (detail relative to the real scan)",
+    "sharpness_mean": "sharpness of the mean of samples",
+    "aligned": "detail at its place",
+    "detail": "detail",
+    "edge": "slope at the cortex",
+    "ssim": "masked SSIM",
+    "composite": "composite SUVR",
+    "spread": "spread in the brain",
+    "spread_composite": "spread of the composite",
+    "entropy": "entropy of the amyloid call",
+    "dispersion": "spread announced over error made",
+}
+ROW_NAMES = {
+    "mri2pet": "MRI2PET",
+    "regression_unet": "Regression U-Net",
+    "real_pet": "Real PET",
+    "ideal": "Perfect reader",
+    "mri": "MRI",
+}
+
 
 @dataclass(frozen=True)
 class Measure:

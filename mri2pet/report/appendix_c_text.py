@@ -11,8 +11,10 @@ import math
 import pandas as pd
 
 from mri2pet.report.ambiguity import (
+    NAMES,
     NOT_TESTABLE,
     ROW,
+    ROW_NAMES,
     Sentence,
     find,
     load_sentences,
@@ -22,35 +24,6 @@ from mri2pet.report.discussion import interval, some
 from mri2pet.report.tables import FEW_PEOPLE
 
 UP, DOWN, OPEN, NONE, UNKNOWN = "rises", "falls", "not resolved", "none", "unknown"
-
-# What the measures are called in a sentence, with digits.
-NAMES = {
-    "atrophy": "atrophy",
-    "stage": "the clinical stage",
-    "amyloid": "amyloid",
-    "ventricle_ml": "ventricle volume",
-    "cortex_mm": "cortical thickness",
-    "gm_ml": "grey matter",
-    "ventricle_mri_ml": "dark volume in the MRI",
-    "sharpness": "sharpness (detail relative to the real scan)",
-    "sharpness_mean": "sharpness of the mean of samples",
-    "aligned": "detail at its place",
-    "detail": "detail",
-    "edge": "slope at the cortex",
-    "ssim": "masked SSIM",
-    "composite": "composite SUVR",
-    "spread": "spread in the brain",
-    "spread_composite": "spread of the composite",
-    "entropy": "entropy of the amyloid call",
-    "dispersion": "spread announced over error made",
-}
-ROW_NAMES = {
-    "mri2pet": "MRI2PET",
-    "regression_unet": "Regression U-Net",
-    "real_pet": "Real PET",
-    "ideal": "Perfect reader",
-    "mri": "MRI",
-}
 
 
 def outcome(line: pd.Series | None) -> str:
@@ -124,7 +97,10 @@ def in_words(line: dict | pd.Series) -> str:
     if kind == "max_change":
         return f"the largest change of a voxel in anybody is {line['value']:g} SUVR"
     if kind == "change_r":
-        return f"the changes of {who} and of the real PET correlate with {found}"
+        return (
+            f"the changes of {who} and of the real PET correlate with {found} "
+            f"({line['n']:.0f} people)"
+        )
     minus = f" minus that of {line['comparison']}" if line["comparison"] else ""
     if kind in ("pearson_r", "spearman_r"):
         rank = "rank correlation" if kind == "spearman_r" else "correlation"
@@ -136,7 +112,10 @@ def in_words(line: dict | pd.Series) -> str:
         )
     if kind == "slope":
         unit = "A" if "do(A)" in line["variant"] else "V"
-        return f"{named[0]} changes by {found} per unit of {unit} ({who}){minus}"
+        return (
+            f"{named[0]} changes by {found} per unit of {unit} ({who}, "
+            f"{line['n']:.0f} people){minus}"
+        )
     plain = f"{line['value']:.2f} [{line['low']:.2f}, {line['high']:.2f}]"
     return f"{NAMES.get(kind, kind)} ({who}) is {plain}"
 

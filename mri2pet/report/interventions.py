@@ -13,9 +13,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mri2pet.report import brains
-from mri2pet.report.ambiguity import ROW, find
+from mri2pet.report.ambiguity import NAMES, ROW, ROW_NAMES, find
 from mri2pet.report.appendix_c import STYLE, UNITS, legend, read_parquet, saved
-from mri2pet.report.appendix_c_text import NAMES, ROW_NAMES, number, outcome
+from mri2pet.report.appendix_c_text import number, outcome
 from mri2pet.report.figures import Drawn
 
 MAIN = (ROW, "corrected")

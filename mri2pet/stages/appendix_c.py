@@ -51,7 +51,7 @@ MAIN = ("mri2pet", "corrected")
 OBSERVED = (MAIN, ("mri2pet", "published"), ("regression_unet", ""))
 GATE = "random_subject"  # another person's PET: below it no row shows a brain
 TRUTH = ("V", "A", "ventricle_ml", "cortex_mm", "gm_ml")
-_KINDS = (".csv", "_scans.parquet", "_notes.csv", "_ideal.csv")
+_KINDS = (".csv", "_scans.parquet", "_notes.csv", "_ideal.csv", "_slopes.csv")
 OUTPUTS = [f"results/appendix_c{kind}" for kind in _KINDS]
 GRID_V = np.round(np.linspace(-0.6, 1.4, 41), 3)  # where the perfect reader is asked
 
@@ -69,7 +69,8 @@ def appendix_c(run: Run) -> pd.DataFrame:
         See `mri2pet.evaluation.appendix_c` for the metric ids. Also in
         `results/appendix_c.csv`, with `_scans.parquet` (a line for each scan and
         method), `_notes.csv`, `_ideal.csv` (what a perfect reader of the atrophy can
-        say about amyloid) and, of phantoms, `_interventions.parquet` beside it.
+        say about amyloid), `_slopes.csv` (of each person in each intervention) and, of
+        phantoms, `_interventions.parquet` beside it.
     """
     path = appendix_c_stage(run).path(OUTPUTS[0])
     return pd.read_csv(path, keep_default_na=False, na_values=["NA"])
@@ -100,12 +101,13 @@ def appendix_c_stage(run: Run) -> Stage:
 
     def build(work: Path) -> None:
         (work / "results").mkdir(parents=True, exist_ok=True)
-        tidy, scans, notes, ideal = _score(run, made, changed, missing)
+        table, scans, ideal = _score(run, made, changed, missing)
         form = {"index": False, "na_rep": "NA", "float_format": "%.8g"}
-        tidy.to_csv(work / OUTPUTS[0], **form)
+        table.tidy().to_csv(work / OUTPUTS[0], **form)
         scans.to_parquet(work / OUTPUTS[1], index=False)
-        notes.to_csv(work / OUTPUTS[2], **form)
+        table.noted().to_csv(work / OUTPUTS[2], **form)
         ideal.to_csv(work / OUTPUTS[3], **form)
+        table.personal().to_csv(work / OUTPUTS[4], **form)
 
     return run.stage(
         "appendix_c",
@@ -181,7 +183,7 @@ def _score(run, made, changed, missing):
     named = [f.assign(row=k[0], design=k[1], variant=k[2]) for k, f in shown.items()]
     ideal = [c.reset_index().assign(rho=rho) for rho, c in sorted(curves.items())]
     ideal = pd.concat(ideal) if ideal else pd.DataFrame(columns=["V", "rho"])
-    return table.tidy(), pd.concat(named, ignore_index=True), table.noted(), ideal
+    return table, pd.concat(named, ignore_index=True), ideal
 
 
 def _measured(

@@ -148,6 +148,18 @@ def test_slopes_within_people_are_those_put_in(found):
     assert find(tidy, "real_pet", "", "slope:sharpness", "do(V)") is None
 
 
+def test_each_person_has_slopes_of_their_own():
+    table = Table(50, 4, 0.67)
+    intervention(table, cases.made(), k={})
+    slopes = table.personal()
+    mine = slopes[(slopes["row"] == "mri2pet") & (slopes["measure"] == "detail")]
+    for variant, size in (("do(V)", 0.5), ("do(A)", 0.0)):
+        found = mine[mine["variant"] == variant]
+        assert found["participant_id"].nunique() == len(found) == 8
+        np.testing.assert_allclose(found["slope"], size * cases.LEVEL["detail"])
+    assert Table(50, 4).personal().empty
+
+
 def test_amyloid_alone_changes_nothing_and_that_is_exact(found):
     tidy, _ = found
     assert find(tidy, *MAIN, "max_change", "do(A)")["value"] == 0
