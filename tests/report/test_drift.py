@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mri2pet.report.drift import (
@@ -144,3 +145,19 @@ def test_nothing_expected_and_broken_files_are_refused(folders, tmp_path, tidy):
     _write(doubled, folders[0] / "results" / "table1.csv")
     with pytest.raises(ValueError, match="stands twice"):
         compare(folders[0] / "results", folders[1])
+
+
+def test_two_spreads_of_a_value_are_two_lines(folders, tidy):
+    """The ends of an interval over few trainings may move, its value may not."""
+    line = tidy[(tidy["metric"] == "ssim") & (tidy["comparison"] == "")].iloc[[0]]
+    seeds = line.assign(interval="seeds", n=2)
+    for folder in (folders[1], folders[0] / "results"):
+        _write(pd.concat([tidy, seeds]), folder / "table1.csv")
+    where = folders[0] / "results"
+    assert compare(where, folders[1])[1]
+    _write(pd.concat([tidy, seeds.assign(low=-5.0)]), where / "table1.csv")
+    assert compare(where, folders[1])[1]
+    for change in ({"low": np.nan}, {"value": seeds["value"] + 0.1}):
+        _write(pd.concat([tidy, seeds.assign(**change)]), where / "table1.csv")
+        report, ok = compare(where, folders[1])
+        assert not ok and (report["status"] == "drift").sum() == 1
