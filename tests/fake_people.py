@@ -7,7 +7,7 @@ import pandas as pd
 
 from mri2pet.cohort.regions import COMPOSITE, REGIONS
 from mri2pet.config import load_profile
-from mri2pet.stages.regional import Measured, with_composite
+from mri2pet.evaluation.regional import Measured, with_composite
 
 GRID = (1, 2, 5)
 PARTS = {"train": 12, "val": 16, "test": 40}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from mri2pet.evaluation.inference import Estimate
+from mri2pet.evaluation.inference import Estimate, patient_weights
 from mri2pet.evaluation.scoring import COLUMNS
 
 
@@ -24,8 +25,10 @@ class Lines:
 
     Attributes
     ----------
+    seed : int
     plan : dict
-        ``n_boot`` and ``seed``, for the functions that resample people.
+        ``n_boot`` and ``seed``, for the functions that resample people; or their
+        ``weights_BN``, once `resample` has drawn them.
 
     Examples
     --------
@@ -38,7 +41,13 @@ class Lines:
     def __init__(self, *, seed: int, rho: float, n_boot: int) -> None:
         self._lines: list[dict[str, Any]] = []
         self._usual = {"seed": seed, "rho": rho, "k": 1, "n": 1}
-        self.plan = {"n_boot": n_boot, "seed": seed}
+        self.seed, self._n_boot = seed, n_boot
+        self.plan: dict[str, Any] = {"n_boot": n_boot, "seed": seed}
+
+    def resample(self, patients: Sequence) -> None:
+        """Draw people once, where all lines are about the same ones."""
+        weights_BN = patient_weights(patients, self._n_boot, self.seed)
+        self.plan = {"weights_BN": weights_BN}
 
     def add(
         self,

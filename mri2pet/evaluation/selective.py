@@ -65,21 +65,20 @@ def risks(
         raise ValueError("certainty and loss must be finite")
     if weights_BN is None:
         weights_BN = np.ones((1, n))
-    weights = np.asarray(weights_BN)
-    whole = weights.round().astype(int)
-    if (whole != weights).any() or (whole.sum(1) != n).any():
+    weights = np.asarray(weights_BN, dtype=np.float64)
+    if (weights != weights.round()).any() or (weights.sum(1) != n).any():
         raise ValueError(
             f"weights must be resamples of {n} people with one scan each; rows sum to "
             f"{weights.sum(1).min():g} to {weights.sum(1).max():g}"
         )
     _, group = np.unique(-certainty, return_inverse=True)  # the most certain first
-    member = group[:, None] == np.arange(group.max() + 1)[None]
-    people_BG = whole @ member.astype(int)
+    member = (group[:, None] == np.arange(group.max() + 1)[None]).astype(np.float64)
+    people_BG = weights @ member
     with np.errstate(invalid="ignore"):
-        mean_BG = (whole * loss) @ member / people_BG
-    groups = member.shape[1]
-    place = np.tile(np.arange(groups), len(whole))
-    entries_BN = np.repeat(place, people_BG.ravel()).reshape(len(whole), n)
+        mean_BG = (weights * loss) @ member / people_BG
+    place = np.tile(np.arange(member.shape[1]), len(weights))
+    times = people_BG.round().astype(int).ravel()
+    entries_BN = np.repeat(place, times).reshape(len(weights), n)
     kept = np.take_along_axis(mean_BG, entries_BN, axis=1)
     return np.cumsum(kept, axis=1) / np.arange(1, n + 1)
 

@@ -21,10 +21,11 @@ from mri2pet.evaluation.calibration import conformal_quantile
 from mri2pet.evaluation.cases import choose_cases, first_visits
 from mri2pet.evaluation.lines import Lines
 from mri2pet.evaluation.quality import ssim_3d
+from mri2pet.evaluation.regional import NAMES, Measured, measure
+from mri2pet.evaluation.visits import change_lines
 from mri2pet.stages.cohort import cohort, cohort_stage
-from mri2pet.stages.regional import NAMES, Measured, measure, samples_stage
+from mri2pet.stages.regional import samples_stage
 from mri2pet.stages.sample import read_synthetic
-from mri2pet.stages.visits import change_lines
 
 if TYPE_CHECKING:
     from mri2pet.artifacts import Stage
@@ -80,7 +81,8 @@ def cases_stage(run: Run) -> Stage:
     def build(work: Path) -> None:
         store = cohort(run)
         read = {
-            key: tuple(measure(store, s) for s in both) for key, both in stages.items()
+            key: tuple(measure(store, read_synthetic(s.path())) for s in both)
+            for key, both in stages.items()
         }
         images = {key: both[0] for key, both in stages.items()}
         tidy, people, notes, scans = study(store, read, run.profile)

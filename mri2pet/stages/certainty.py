@@ -21,11 +21,13 @@ import pandas as pd
 
 from mri2pet.artifacts import RunBusyError
 from mri2pet.evaluation.cases import first_visits
+from mri2pet.evaluation.certainty import certainty_lines, certainty_tests
 from mri2pet.evaluation.decision import fit_probability
-from mri2pet.stages.certainty_lines import certainty_lines, certainty_tests
+from mri2pet.evaluation.regional import Measured, measure, with_composite
+from mri2pet.evaluation.status import amyloid_status
 from mri2pet.stages.cohort import cohort, cohort_stage
-from mri2pet.stages.regional import Measured, measure, samples_stage, with_composite
-from mri2pet.stages.status import amyloid_status
+from mri2pet.stages.regional import samples_stage
+from mri2pet.stages.sample import read_synthetic
 
 if TYPE_CHECKING:
     from mri2pet.artifacts import Stage
@@ -79,7 +81,8 @@ def certainty_stage(run: Run) -> Stage:
     def build(work: Path) -> None:
         store = cohort(run)
         read = {
-            key: tuple(measure(store, s) for s in both) for key, both in stages.items()
+            key: tuple(measure(store, read_synthetic(s.path())) for s in both)
+            for key, both in stages.items()
         }
         people, notes = probabilities(store, read)
         notes = [(*key, "", "missing", text) for key, text in missing.items()] + notes

@@ -22,10 +22,10 @@ from mri2pet.evaluation.released import released_lines
 from mri2pet.evaluation.scans import score_every_subject, score_scans
 from mri2pet.evaluation.scoring import COLUMNS, KEY, summarise
 from mri2pet.evaluation.seeds import over_seeds
+from mri2pet.evaluation.status import amyloid_status
 from mri2pet.stages.cohort import cohort, cohort_stage
 from mri2pet.stages.rows import DESIGNS, learned_rows, table1_rows, trained
 from mri2pet.stages.sample import read_synthetic, sample_stage
-from mri2pet.stages.status import amyloid_status
 
 if TYPE_CHECKING:
     from mri2pet.artifacts import Stage

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from fake_people import FakeStore, rows, saved
 
+from mri2pet.evaluation.certainty import certainty_lines, certainty_tests
 from mri2pet.report import decision
 from mri2pet.report.decision_words import (
     decision_words,
@@ -13,7 +14,6 @@ from mri2pet.report.decision_words import (
     verdict,
 )
 from mri2pet.stages.certainty import NOTES, probabilities
-from mri2pet.stages.certainty_lines import certainty_lines, certainty_tests
 
 
 @pytest.fixture(scope="module")

@@ -6,16 +6,17 @@ import pytest
 from fake_people import FakeStore, rows
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from mri2pet.evaluation.decision import fit_probability
-from mri2pet.evaluation.scoring import COLUMNS
-from mri2pet.report.tables import lookup
-from mri2pet.stages import certainty
-from mri2pet.stages.certainty import probabilities
-from mri2pet.stages.certainty_lines import (
+from mri2pet.evaluation.certainty import (
     TEST_COLUMNS,
     certainty_lines,
     certainty_tests,
 )
+from mri2pet.evaluation.decision import fit_probability
+from mri2pet.evaluation.scoring import COLUMNS
+from mri2pet.provenance import source_hashes
+from mri2pet.report.tables import lookup
+from mri2pet.stages import certainty
+from mri2pet.stages.certainty import probabilities
 
 MAIN = ("mri2pet", "corrected")
 ROWS = {
@@ -63,6 +64,17 @@ def test_the_stage_on_a_tiny_run(tiny_run, monkeypatch):
     monkeypatch.setattr(tiny_run, "log", names.append)
     assert certainty.certainty(tiny_run).equals(tidy)
     assert names == []
+
+
+def test_the_code_that_makes_the_numbers_is_part_of_the_key():
+    """Modules of other stages are not, so none of it may stand in one."""
+    for stage, modules in (
+        ("certainty", ("certainty", "decision", "selective", "regional", "status")),
+        ("cases", ("cases", "changes", "visits", "regional", "lines")),
+        ("table1", ("status",)),
+    ):
+        counted = source_hashes(f"mri2pet.stages.{stage}")
+        assert {f"mri2pet.evaluation.{name}" for name in modules} <= set(counted)
 
 
 def test_a_pet_is_calibrated_on_validation_people_and_covariates_on_both():

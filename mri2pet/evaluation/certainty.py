@@ -62,6 +62,7 @@ def certainty_lines(
     lines = Lines(seed=seed, rho=rho, n_boot=n_boot)
     rows = _rows(people)
     names = next(iter(rows.values()))["participant_id"].to_numpy()
+    lines.resample(names)
     for key, mine in rows.items():
         _one_row(lines, key, mine, names)
     for threshold in THRESHOLDS:
@@ -121,7 +122,7 @@ def _one_row(lines: Lines, key, row: pd.DataFrame, names) -> None:
         e = patient_bootstrap(values, names, statistic, **lines.plan)
         lines.estimate(key, "", metric, e, **k)
     p, y = row["probability"].to_numpy(float), row["positive"].to_numpy(float)
-    floor = ece_if_calibrated(p, seed=lines.plan["seed"])
+    floor = ece_if_calibrated(p, seed=lines.seed)
     low, high = np.quantile(floor, [0.025, 0.975])
     ends = {"low": low, "high": high, "interval": "chance", "n": len(p), **k}
     where = (key, "if_calibrated", "ece", "composite", floor.mean())
