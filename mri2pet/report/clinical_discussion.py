@@ -63,8 +63,9 @@ def learned_paragraph(
         line = value_of(tidy, row, metric, region, design=design)
         if line is None:
             continue
-        text = f"{label} {cell(line, digits)}"
-        (above if line["low"] > chance else rest).append(text)
+        item = (-line["value"], f"{label} {cell(line, digits)}")
+        (above if line["low"] > chance else rest).append(item)
+    above, rest = ([text for _, text in sorted(found)] for found in (above, rest))
     text = (
         f"**Above guessing** in {metric_name(metric)}, with the whole interval over "
         "people: "

@@ -69,13 +69,13 @@ PARTS = (
     Part("pet_alone", "generated PETs, PET alone", "augmented_pet", "real_pet"),
     Part(
         "beyond_template_alone",
-        "generated for template, PET alone",
+        "generated in place of template, PET alone",
         "augmented_pet",
         f"augmented_pet/{TEMPLATE}",
     ),
     Part(
         "beyond_template",
-        "generated for template, MRI + PET",
+        "generated in place of template, MRI + PET",
         "augmented_paired",
         f"augmented_paired/{TEMPLATE}",
     ),
@@ -91,7 +91,7 @@ STEPS = (
     ),
     Part(
         "beyond_template",
-        "generated for template",
+        "generated in place of template",
         "augmented_paired",
         f"augmented_paired/{TEMPLATE}",
     ),

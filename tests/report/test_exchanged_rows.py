@@ -225,10 +225,10 @@ NO_RESULT = re.compile(
 )
 
 
-def typed_winners(text):
+def typed_winners(text, names=ROWS):
     """Sentences that name a row and say that it wins or loses."""
     text = re.sub(r"\$\$.*?\$\$", " ", text, flags=re.DOTALL)
-    rows = "|".join(rf"\b{re.escape(name)}\b" for name in ROWS)
+    rows = "|".join(rf"\b{re.escape(name)}\b" for name in names)
     found = []
     for block in re.split(r"\n\s*\n|\n(?=- |\d\. |#)", text):
         for sentence in re.split(r"(?<=[.!?;])\s+", " ".join(block.split())):
