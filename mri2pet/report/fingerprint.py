@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # What a module reads from `data/`, besides the published values.
-_READS = {"report/claims.py": "claims.yaml", "report/study.py": "expected/study"}
+_READS = {
+    "report/ambiguity.py": "claims_appendix_c.yaml",
+    "report/claims.py": "claims.yaml",
+    "report/clinical_claims.py": "claims_clinical.yaml",
+    "report/study.py": "expected/study",
+}
 
 
 def fingerprint(run: Run, chapter: str, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
@@ -14,7 +15,7 @@ import pytest
 from writing import make_project, write_chapter
 
 from mri2pet import paths
-from mri2pet.report import chapters
+from mri2pet.report import chapters, fingerprint
 from mri2pet.report.chapters import execute_chapters
 from mri2pet.report.execution import ChapterError, gate
 
@@ -128,9 +129,21 @@ def test_a_kept_study_is_a_reason_for_the_chapters_that_read_it(run, project):
     assert reason("02_b") == "data/expected/study changed"
 
 
-def test_a_changed_module_is_a_reason():
-    from mri2pet.report import fingerprint
+def test_all_that_chapters_read_from_data_is_known():
+    """A module that reads another file must be named beside it."""
+    package = Path(chapters.__file__).parents[1]
+    # The expected results and the page of switches are not read by chapters.
+    aside = {"report/drift.py", "report/switches.py", "report/fingerprint.py"}
+    reading = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if "data_dir() /" in path.read_text()
+    }
+    published = {"evaluation/published.py"}
+    assert reading - aside - published == set(fingerprint._READS)
 
+
+def test_a_changed_module_is_a_reason():
     names = fingerprint.imported_modules("from mri2pet.report import tables\n%time 1")
     assert "mri2pet.report.tables" in names
     hashes = fingerprint.source_hashes(set(names))
