@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mri2pet.artifacts import Stage
 from mri2pet.cohort.phantom import make_cohort
@@ -55,28 +55,7 @@ def cohort_stage(run: Run) -> Stage:
     """Make the phantom cohort of the run's profile, or adopt a prepared store."""
     if run.profile.store is not None:
         return _prepared(run, Path(run.profile.store))
-    profile = run.profile
-    people = profile.cohort.model_dump()
-    workers = people.pop("workers")  # does not change a byte
-
-    def build(work: Path) -> None:
-        make_cohort(
-            work / OUTPUT,
-            grid_mri=profile.grids.mri,
-            grid_pet=profile.grids.pet,
-            seed=profile.seed,
-            workers=workers,
-            **people,
-        )
-
-    return run.stage(
-        "cohort",
-        module=__name__,
-        settings={"cohort": people, "grids": profile.grids.model_dump()},
-        inputs=[],
-        outputs=[OUTPUT],
-        build=build,
-    )
+    return _phantoms(run, "cohort", OUTPUT, run.profile.cohort.model_dump())
 
 
 def other_rho_stage(run: Run, rho: float) -> Stage:
@@ -84,12 +63,16 @@ def other_rho_stage(run: Run, rho: float) -> Stage:
 
     Their MRIs are the run's own: rho moves amyloid alone (a test compares them).
     """
-    profile = run.profile
-    people = profile.cohort.model_dump()
-    workers = people.pop("workers")
+    people = run.profile.cohort.model_dump()
     # Who is chosen for a small test part depends on amyloid: choose as the run does.
     people |= {"rho": rho, "select_rho": people["rho"], "unpaired": 0, "labelled": 0}
-    output = f"rho/{rho:g}/store.zarr"
+    return _phantoms(run, f"cohort-rho={rho:g}", f"rho/{rho:g}/store.zarr", people)
+
+
+def _phantoms(run: Run, name: str, output: str, people: dict[str, Any]) -> Stage:
+    """Make phantom people with the run's seed, on its grids."""
+    profile = run.profile
+    workers = people.pop("workers")  # does not change a byte
 
     def build(work: Path) -> None:
         make_cohort(
@@ -102,7 +85,7 @@ def other_rho_stage(run: Run, rho: float) -> Stage:
         )
 
     return run.stage(
-        f"cohort-rho={rho:g}",
+        name,
         module=__name__,
         settings={"cohort": people, "grids": profile.grids.model_dump()},
         inputs=[],
