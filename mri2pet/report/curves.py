@@ -61,8 +61,15 @@ def long_run(
 
 
 def crossed_controls(curves: pd.DataFrame) -> pd.DataFrame:
-    """As `mri2pet.evaluation.curves.crossings`, for the controls that are there."""
-    return crossings(curves, [c for c in PASSED if (curves["row"] == c).any()])
+    """As `mri2pet.evaluation.curves.crossings`, for the controls that are there.
+
+    Rows stand in the order of Table 1, published before corrected.
+    """
+    crossed = crossings(curves, [c for c in PASSED if (curves["row"] == c).any()])
+    rows, designs = list(ROW_LABELS), list(DESIGNS)
+    place = crossed["row"].map(rows.index) * len(designs)
+    place += crossed["design"].map(designs.index)
+    return crossed.iloc[place.argsort()].reset_index(drop=True)
 
 
 def learning_curves(
@@ -130,13 +137,14 @@ def passed_in_words(crossed: pd.DataFrame) -> str:
     """One Markdown sentence: how many rows end above which control."""
     words = []
     for control in [c for c in PASSED if c in crossed]:
-        for design in DESIGNS:
-            part = crossed[crossed["design"] == design]
-            if len(part):
-                over = f"{part[control].notna().sum()} of {len(part)} {design} rows"
-                words.append(f"{over} end above the {spoken(control)}")
+        ends = [
+            f"{part[control].notna().sum()} of {len(part)} {design}"
+            for design in DESIGNS
+            if len(part := crossed[crossed["design"] == design])
+        ]
+        words.append(f"above the {spoken(control)} {' and '.join(ends)} rows")
     most = int(crossed["samples"].max())
-    return f"After {most:,} samples at most: {'; '.join(words)}."
+    return f"After {most:,} samples at most there end {'; '.join(words)}."
 
 
 def crossings_table(crossed: pd.DataFrame) -> pd.DataFrame:

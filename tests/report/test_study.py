@@ -99,9 +99,18 @@ def test_what_is_said_follows_from_the_curves(keep):
     curves, _ = long_run(keep(learning_curves=pd.DataFrame(LINES)), KEYS)
     crossed = crossed_controls(curves)
     said = passed_in_words(crossed)
-    assert said.startswith("After 1,000 samples at most: 0 of 1 published rows end ")
-    assert "1 of 2 corrected rows end above the random training person" in said
-    assert "0 of 2 corrected rows end above the regression U-Net" in said
+    assert said == (
+        "After 1,000 samples at most there end above the random training person 0 of 1 "
+        "published and 1 of 2 corrected rows; above the mean template 0 of 1 published "
+        "and 1 of 2 corrected rows; above the regression U-Net 0 of 1 published and 0 "
+        "of 2 corrected rows."
+    )
+    keys = list(zip(crossed["row"], crossed["design"], strict=True))
+    assert keys == [
+        ("gan", "published"),
+        ("gan", "corrected"),
+        ("cdc", "corrected"),
+    ]
     table = crossings_table(crossed).set_index(["Row", "Design"])
     gan = table.loc[("GAN", "corrected")]
     assert gan["above random training person"] == "from 100"
