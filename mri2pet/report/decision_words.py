@@ -34,6 +34,15 @@ _INSIDE = {
     "regression_unet": "the regression U-Net",
     "mean_template": "the mean template",
 }
+# What a row is at a threshold, in words. With a difference of 0 in every resample it
+# acts on the same people as a reference does.
+_USE = {
+    BETTER: "of use",
+    WORSE: "worse than acting on everybody or on nobody",
+    "treat_all": "it acts on everybody",
+    "treat_none": "it acts on nobody",
+    OPEN: "not resolved",
+}
 _LESS_IS_BETTER = ("brier", "aurc")
 
 
@@ -195,14 +204,17 @@ def _use(tests: pd.DataFrame) -> str:
             & (tests["row"] == key[0])
             & (tests["design"].fillna("") == key[1])
         ]
-        groups: dict[str, list[str]] = {BETTER: [], WORSE: [], OPEN: []}
+        groups: dict[str, list[str]] = {key: [] for key in _USE}
         for variant, pair in mine.groupby("variant", sort=False):
             words = {verdict(test) for _, test in pair.iterrows()}
-            place = variant.removeprefix("t=")
+            same = pair[(pair["low"] == 0) & (pair["high"] == 0)]["comparison"]
             if WORSE in words:
-                groups[WORSE].append(place)
+                found_here = WORSE
+            elif len(same):
+                found_here = same.iloc[0]
             else:
-                groups[BETTER if words == {BETTER} else OPEN].append(place)
+                found_here = BETTER if words == {BETTER} else OPEN
+            groups[found_here].append(variant.removeprefix("t="))
         if len(mine):
             found[name(key[0])] = groups
     if not found:
@@ -211,11 +223,7 @@ def _use(tests: pd.DataFrame) -> str:
     for who, groups in found.items():
         said = [
             f"{words} at {', '.join(groups[key])}"
-            for key, words in (
-                (BETTER, "of use"),
-                (WORSE, "worse than acting on everybody or on nobody"),
-                (OPEN, "not resolved"),
-            )
+            for key, words in _USE.items()
             if groups[key]
         ]
         parts.append(f"{who[0].upper()}{who[1:]}: {'; '.join(said)}.")
@@ -242,11 +250,15 @@ def _refusal(tidy: pd.DataFrame, tests: pd.DataFrame) -> str:
         text += f"{titles[kind]} {words[verdict(test)]}"
         if gain is not None and np.isfinite(gain["value"]):
             text += (
-                f" (of what an oracle could gain it gains {100 * gain['value']:.0f} % "
-                f"[{100 * gain['low']:.0f}, {100 * gain['high']:.0f}])"
+                f" (of what an oracle could gain it gains {_share(gain['value'])} % "
+                f"[{_share(gain['low'])}, {_share(gain['high'])}])"
             )
         text += ". "
     return text.strip() if text != "**Refusal.** " else ""
+
+
+def _share(value: float) -> str:
+    return f"{round(100 * value) + 0:d}"
 
 
 def _tests(tests: pd.DataFrame, metric: str) -> list[pd.Series]:

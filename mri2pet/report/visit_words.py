@@ -93,7 +93,7 @@ def _sizes(tidy: pd.DataFrame) -> str:
     for key, line in _rows(tidy, "change_slope"):
         none, whole = judged(line, 0.0), judged(line, 1.0)
         if none == OPEN:
-            word = "not resolved from no relation"
+            word = "a relation is not resolved"
         elif none == WORSE:
             word = "the wrong way round"
         elif whole == WORSE:

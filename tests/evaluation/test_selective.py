@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from mri2pet.evaluation.inference import paired_difference, patient_weights
+from mri2pet.evaluation.inference import (
+    paired_difference,
+    patient_bootstrap,
+    patient_weights,
+)
 from mri2pet.evaluation.selective import (
     aurc_statistic,
     gain_statistic,
@@ -104,3 +108,32 @@ def test_risk_at_a_coverage():
 def test_bad_input_is_refused(certainty, loss, weights, message):
     with pytest.raises(ValueError, match=message):
         risks(certainty, loss, None if weights is None else np.array(weights))
+
+
+@pytest.mark.slow
+def test_intervals_of_the_area_and_of_its_gain_cover():
+    """2,000 samples of 64 people whose error follows their spread, within 2 points."""
+    rng, n = np.random.default_rng(1), 64
+    weights = patient_weights(range(n), n_boot=3000, seed=9)
+
+    def draw():
+        spread = 0.05 + 0.1 * rng.random(n)
+        return np.stack([-spread, np.abs(spread * rng.standard_normal(n))])
+
+    def areas(values):
+        return aurc_statistic(values, np.ones((1, n)))[0], values[1].mean()
+
+    truth = np.mean([areas(draw()) for _ in range(20_000)], axis=0)
+    truth = np.array([truth[0], truth[0] - truth[1]])
+    inside = np.zeros(2)
+    for _ in range(2000):
+        values = draw()
+        random = np.stack([np.zeros(n), values[1]])
+        found = (
+            patient_bootstrap(values, range(n), aurc_statistic, weights_BN=weights),
+            paired_difference(
+                values, random, range(n), aurc_statistic, weights_BN=weights
+            ),
+        )
+        inside += [e.low <= t <= e.high for e, t in zip(found, truth, strict=True)]
+    assert (np.abs(inside / 2000 - 0.95) < 0.02).all(), inside / 2000

@@ -212,7 +212,7 @@ def test_words_about_change_flip_with_the_results(study):
         (0.8, 1.3, "the right size"),
         (1.2, 1.9, "too large"),
         (-0.9, -0.1, "the wrong way round"),
-        (-0.2, 0.4, "not resolved from no relation"),
+        (-0.2, 0.4, "a relation is not resolved"),
     ],
 )
 def test_the_size_of_a_change_in_words(study, low, high, word):

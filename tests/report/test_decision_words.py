@@ -134,6 +134,10 @@ def test_words_about_the_decision_flip(frames):
         return text.split("MRI2PET:")[1].split(". ")[0]
 
     assert said(tests).strip() == "not resolved at 0.25, 0.5, 0.75"
+    same = tests.copy()
+    fits = (tests["row"] == "mri2pet") & (tests["comparison"] == "treat_all")
+    same.loc[fits & (tests["variant"] == "t=0.25"), ["low", "high"]] = 0.0
+    assert "it acts on everybody at 0.25; not resolved at 0.5" in said(same)
     good = with_test(tests, 0.2, 0.01, **use)
     assert "of use at 0.5" in said(good)
     # above one of the two references only is not of use
