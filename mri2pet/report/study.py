@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 TABLES = (
     *("learning_curves", "table1", "table1_tests", "table1_notes", "chance"),
     *("figure3", "figure3_people", "certainty", "certainty_tests"),
+    *("table2", "table2_tests", "table3", "table3_tests", "agreement"),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -212,3 +213,17 @@ def test_gate_refuses_what_is_no_notebook(tmp_path, content):
 def test_gate_refuses_a_clean_notebook(run, project):
     write_chapter(project, "01_a", "print(1)")
     assert gate(project / "notebooks" / "01_a.ipynb")
+
+
+def test_a_chapter_depends_on_what_its_modules_read():
+    """Sentences and settings in `data/*.yaml` are part of a chapter's fingerprint."""
+    package = Path(fingerprint.__file__).parents[1]
+    found = 0
+    for path in sorted(package.rglob("report/*.py")):
+        text = path.read_text(encoding="utf-8")
+        for name in re.findall(r'data_dir\(\) / "(claims[\w.]*)"', text):
+            module = path.relative_to(package).as_posix()
+            assert fingerprint._READS[module] == name
+            assert (paths.data_dir() / name).is_file()
+            found += 1
+    assert found == len(list(paths.data_dir().glob("claims*.yaml")))
