@@ -39,6 +39,7 @@ training:
 sampling: {calls: 3, published_calls: 4, samples: 2, batch_size: 3, check_people: 1}
 evaluation: {bootstrap: 50, frechet_dims: 4}
 downstream: {epochs: 1, workers: 1}
+rhos: [0.0]
 atrophy: {people: 2, levels: 3}
 """
 

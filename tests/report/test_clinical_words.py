@@ -173,6 +173,27 @@ def test_a_setting_that_could_not_be_run_has_a_line_that_says_so(tidy):
     assert "cannot be taken apart" in gain_paragraph(rest)
 
 
+def test_two_designs_of_the_generator_have_a_line_and_a_verdict_each(made):
+    tidy, tests = made
+    other = tidy[tidy["design"] == "corrected"].assign(design="published")
+    both = pd.concat([tidy, other], ignore_index=True)
+    both.loc[both["design"] == "published", ["value", "low", "high"]] -= 2
+    wide = wide_clinical(both, "table2", [AUROC])
+    made_by = [s for s in SETTINGS.values() if s.synthetic]
+    assert len(wide) == len(SETTINGS) + len(made_by)
+    assert set(wide["Generator"]) == {"", "corrected", "published"}
+    claim = _claim("augmented_paired", "real_mri")
+    judged = rules.judge_clinical(
+        {"table2": both}, [claim], ("corrected", "published")
+    ).set_index("design")
+    assert judged["overall"]["corrected"] == REPRODUCED
+    assert judged["overall"]["published"] == NOT_REPRODUCED
+    table = rules.verdicts_table(judged.reset_index(), [claim])
+    assert list(table.columns)[2:] == ["Verdict (corrected)", "Verdict (published)"]
+    twice = pd.concat([tests, tests[tests["design"] != ""].assign(design="published")])
+    assert "Generator" in planned_table(twice, AUROC)
+
+
 def test_settings_say_what_they_learn_from():
     table = settings_table({True: 100, False: 30}).set_index("Setting")
     assert table.loc["Augmented Paired", "Scans to learn from"] == 100
