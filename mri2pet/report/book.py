@@ -54,6 +54,11 @@ _REPAIRS = (
     # A label that hides the visible text from people who speak to their computer.
     (r'(<button class="[^"]*search-button-field[^>]*) aria-label="Search"', r"\1"),
     (r'<summary aria-label="Toggle hidden content">', "<summary>"),
+    # A wide table scrolls, so it must be reachable by keyboard.
+    (
+        r'<div class="pst-scrollable-table-container">',
+        '<div class="pst-scrollable-table-container" tabindex="0">',
+    ),
     # A nameless button, and a list without list items.
     (
         r'<summary>(?=<span class="toctree-toggle")',
