@@ -217,8 +217,9 @@ def _phantom(options: argparse.Namespace) -> int:
 
 
 def _synthesize(options: argparse.Namespace) -> int:
+    from mri2pet.cohort.images import save_image
     from mri2pet.run import newest_checkpoint
-    from mri2pet.stages.real import save_image, synthesize_t1
+    from mri2pet.stages.real import synthesize_t1
 
     out = _nifti_name(options.out)
     sd = _nifti_name(options.uncertainty) if options.uncertainty else None

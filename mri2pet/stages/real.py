@@ -9,7 +9,6 @@ Legend: B batch, K samples, D H W voxels of the MRI grid, d h w of the PET grid.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from scipy import ndimage
 import mri2pet
 from mri2pet import provenance
 from mri2pet.cohort.geometry import grid_affine, voxel_mm
+from mri2pet.cohort.images import read_t1
 from mri2pet.cohort.normalise import unit_range
 from mri2pet.schedule import NoiseSchedule
 from mri2pet.stages.learn import finetune
@@ -33,7 +33,6 @@ from mri2pet.synthesis import synthesize
 if TYPE_CHECKING:
     from mri2pet.run import Run
 
-MAX_VOXELS = 600**3  # refused before it is read
 INSIDE = 0.02  # of the T1's range; below it is background
 BRAIN_LITRES = (0.5, 2.6)  # plausible volume of what is not background
 
@@ -56,49 +55,6 @@ class RealSynthesis:
     sd: nib.Nifti1Image
     t1: nib.Nifti1Image
     card: dict[str, Any]
-
-
-def read_t1(path: str | Path) -> nib.Nifti1Image:
-    """Read a T1 and refuse what cannot be one.
-
-    Raises
-    ------
-    ValueError
-        With the file, the value and the remedy.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: there is no such file")
-    try:
-        image = nib.load(path)
-        shape = image.shape
-    except Exception as error:  # noqa: BLE001 - nibabel raises many kinds
-        reason = " ".join(str(error).split())[:100]
-        raise ValueError(
-            f"{path}: not a readable NIfTI image ({reason}); give a .nii or .nii.gz"
-        ) from None
-    shape = shape[:-1] if len(shape) == 4 and shape[-1] == 1 else shape
-    if len(shape) != 3 or min(shape) < 8:
-        raise ValueError(f"{path}: shape {image.shape}, expected one 3-D volume")
-    if np.prod(shape, dtype=float) > MAX_VOXELS:
-        raise ValueError(f"{path}: shape {image.shape} is too large to be a T1")
-    affine = image.affine
-    sizes = nib.affines.voxel_sizes(affine) if affine is not None else np.zeros(3)
-    if not np.all((sizes > 0.2) & (sizes < 10)):
-        raise ValueError(
-            f"{path}: voxel sizes {np.round(sizes, 4).tolist()} mm; expected 0.2 to 10 "
-            "(metres or an empty header?)"
-        )
-    try:
-        data = np.asarray(image.dataobj, dtype=np.float32).reshape(shape)
-    except Exception as error:  # noqa: BLE001 - truncated files raise many kinds
-        reason = " ".join(str(error).split())[:100]
-        raise ValueError(f"{path}: cannot be read to its end ({reason})") from None
-    if not np.isfinite(data).all():
-        raise ValueError(f"{path}: holds NaN or infinite values")
-    if data.max() <= data.min():
-        raise ValueError(f"{path}: every voxel is {data.flat[0]:g}")
-    return nib.Nifti1Image(data - data.min(), affine)  # background to 0
 
 
 def to_network(t1: nib.Nifti1Image, mri_shape: tuple[int, int, int]) -> np.ndarray:
@@ -248,15 +204,6 @@ def to_t1(
     result.header.set_xyzt_units("mm")
     result.header["descrip"] = b"synthetic PET, SUVR, research use only"
     return result
-
-
-def save_image(image: nib.Nifti1Image, path: Path) -> None:
-    """Write a NIfTI under a temporary name, then rename it."""
-    suffix = "".join(path.suffixes[-2:]) if path.name.endswith(".nii.gz") else ".nii"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{suffix}")
-    nib.save(image, temporary)
-    os.replace(temporary, path)
 
 
 def _sidecar(
