@@ -10,7 +10,7 @@ import pandas as pd
 from mri2pet.cohort.phantom import constants as k
 
 # Streams of a person's random numbers; the rest of the package uses the same.
-LATENT, RETEST, SHAPE, GAIN, SCANNER, VISITS = range(6)
+LATENT, RETEST, SHAPE, GAIN, SCANNER, VISITS, RAW = range(7)
 DIAGNOSES = ("CN", "MCI", "AD")
 
 

@@ -12,6 +12,29 @@ from mri2pet.cohort.phantom import constants as k
 from mri2pet.cohort.phantom.disease import SCANNER, person_generator
 
 
+def contrast(tissues, draws):
+    """T1 signal of the tissues on the work grid: no bias field, no noise.
+
+    Parameters
+    ----------
+    tissues : Tissues, batch B
+    draws : list of Generator, length B
+        Four numbers are drawn from each: a scanner's contrast at this visit.
+
+    Returns
+    -------
+    torch.Tensor, shape (B, D, H, W)
+    """
+    spread = np.stack([rng.standard_normal(4) for rng in draws]).astype(np.float32)
+    csf, gm, wm = (
+        torch.from_numpy(mean * (1 + k.T1_TISSUE_SD * spread[:, i])).view(-1, 1, 1, 1)
+        for i, mean in enumerate(k.T1_MEANS.values())
+    )
+    signal = csf * tissues.csf + gm * tissues.gm + wm * tissues.wm + tissues.texture
+    gamma = torch.from_numpy(np.exp(k.T1_GAMMA_SD * spread[:, 3])).view(-1, 1, 1, 1)
+    return wm * (signal.clamp(min=1e-4) / wm) ** gamma
+
+
 def render(tissues, grid, *, people, visits, seed):
     """Brain-extracted T1 on ``grid``.
 
@@ -33,14 +56,7 @@ def render(tissues, grid, *, people, visits, seed):
         person_generator(seed, p, SCANNER, 2 * v)
         for p, v in zip(people, visits, strict=True)
     ]
-    spread = np.stack([rng.standard_normal(4) for rng in draws]).astype(np.float32)
-    csf, gm, wm = (
-        torch.from_numpy(mean * (1 + k.T1_TISSUE_SD * spread[:, i])).view(-1, 1, 1, 1)
-        for i, mean in enumerate(k.T1_MEANS.values())
-    )
-    signal = csf * tissues.csf + gm * tissues.gm + wm * tissues.wm + tissues.texture
-    gamma = torch.from_numpy(np.exp(k.T1_GAMMA_SD * spread[:, 3])).view(-1, 1, 1, 1)
-    signal = wm * (signal.clamp(min=1e-4) / wm) ** gamma
+    signal = contrast(tissues, draws)
     matrices = geometry.resampling(tuple(grid), tissues.work_shape)
     pair = torch.stack([signal * tissues.mask, tissues.mask])
     image, share = geometry.apply_axes(pair, matrices)

@@ -41,13 +41,16 @@ class Uptake:
         return mean / mean[:, [REGIONS.index(REFERENCE)]]
 
 
-def render_uptake(tissues, grid, *, people, seed):
-    """Noise-free uptake of each person's brain on the PET ``grid``.
+def sharp_uptake(tissues, *, people, seed):
+    """Uptake on the work grid before the scanner blurs it.
 
-    The regional gains and the level of non-specific binding are the person's own and
-    the same at every visit.
+    Returns
+    -------
+    base, amyloid : torch.Tensor, shape (B, D, H, W)
+        Inside the brain, at A = 0 and per unit of A.
+    skin : torch.Tensor, shape (B, 1, 1, 1)
+        The person's level of uptake outside the brain, relative to the mean one.
     """
-    grid = tuple(grid)
     gains = np.stack(
         [
             person_generator(seed, p, GAIN).standard_normal(len(_TARGETS) + 4)
@@ -80,12 +83,24 @@ def render_uptake(tissues, grid, *, people, seed):
         target = k.AMYLOID_UPTAKE[name] * own - k.AMYLOID_UPTAKE["rest"]
         amyloid = amyloid + target * tissues.region(name)
     amyloid = amyloid.clamp(min=0)
-    skin = level["scalp"] * skin * tissues.region("scalp")
-    in_grey, in_white, amyloid, skin = tissues.to_work(
-        torch.stack([in_grey, in_white, amyloid, skin])
+    in_grey, in_white, amyloid = tissues.to_work(
+        torch.stack([in_grey, in_white, amyloid])
     )
     base = in_grey * tissues.gm + in_white * tissues.wm + level["csf"] * tissues.csf
-    maps = torch.stack([base + skin * (1 - tissues.mask), amyloid * tissues.gm])
+    return base, amyloid * tissues.gm, skin
+
+
+def render_uptake(tissues, grid, *, people, seed):
+    """Noise-free uptake of each person's brain on the PET ``grid``.
+
+    The regional gains and the level of non-specific binding are the person's own and
+    the same at every visit.
+    """
+    grid = tuple(grid)
+    base, amyloid, skin = sharp_uptake(tissues, people=people, seed=seed)
+    scalp = k.UPTAKE["scalp"] * skin * tissues.region("scalp")
+    base = base + tissues.to_work(scalp) * (1 - tissues.mask)
+    maps = torch.stack([base, amyloid])
     blur = geometry.resampling(grid, tissues.work_shape, k.PSF_FWHM)
     base, amyloid = geometry.apply_axes(maps, blur)
     weights, brain = region_weights(tissues, grid)

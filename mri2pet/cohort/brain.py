@@ -1,0 +1,168 @@
+"""Where the brain is in a T1 of a head: alignment to MNI152, then its mask.
+
+No weights are needed. The template is a brain alone, so the alignment looks only at
+the template's brain and a little around it; that is enough for a mask, and skull, scalp
+and neck do not pull (mutual information, Mattes et al. 2003).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from scipy import ndimage
+
+from mri2pet.cohort import registration, rigid, template
+from mri2pet.cohort.deformation import Deformation, deform
+from mri2pet.cohort.registration import Volume
+
+WORK_MM = 2.0  # voxel on which heads are aligned
+AROUND_MM = 8.0  # around the template's brain, what the alignment looks at
+HEAD_MM = 150.0  # from the crown down; the neck below is not the same in two scans
+
+
+@dataclass(frozen=True)
+class Brain:
+    """A T1 with its brain found.
+
+    Attributes
+    ----------
+    t1 : Volume
+        Bias-corrected, as oriented in the file.
+    mask : ndarray of bool
+        The brain, on the T1's grid.
+    box_from_t1 : ndarray, shape (4, 4)
+        Rigid: the brain keeps its own size.
+    shape : Deformation
+        From MNI152 to the T1.
+    """
+
+    t1: Volume
+    mask: np.ndarray
+    box_from_t1: np.ndarray
+    shape: Deformation
+
+
+@cache
+def mni(mm: float = WORK_MM) -> tuple[Volume, np.ndarray, np.ndarray]:
+    """The template's T1, its brain mask and what the alignment looks at."""
+    whole = template.mni152()
+    affine = np.diag([*whole.size_mm[::-1], 1.0])
+    affine[:3, 3] = whole.first_mm[::-1]
+    t1 = registration.coarser(Volume(whole.t1.transpose(2, 1, 0), affine), mm)
+    mask = registration.coarser(Volume(whole.mask.transpose(2, 1, 0), affine), mm)
+    brain = mask.data > 0.5
+    distance = ndimage.distance_transform_edt(~brain, sampling=mm)
+    return t1, brain, distance < AROUND_MM
+
+
+def find_brain(t1: Volume) -> Brain:
+    """Correct the bias field of a T1, align it and find its brain.
+
+    Parameters
+    ----------
+    t1 : Volume
+        A whole head or a brain alone, values >= 0, axes in any order.
+
+    Raises
+    ------
+    ValueError
+        No head in it, or the alignment failed.
+    """
+    head = head_mask(t1)
+    small = registration.coarser(t1, WORK_MM)
+    small_head = (
+        registration.resample(
+            t1.with_data(head.astype(np.float32)),
+            small.data.shape,
+            small.affine,
+            interpolation="linear",
+        )
+        > 0.5
+    )
+    small = registration.unbiased(small, small_head)
+    shape = _align(small, small_head)
+    mask = _brain_mask(t1, shape)
+    fixed, brain, _ = mni()
+    points = rigid.apply(fixed.affine, np.argwhere(brain)[::17])
+    # Points of the template are those of the box: both are MNI152 millimetres.
+    box_from_t1 = rigid.nearest_rigid(shape.to_t1(points), points)
+    return Brain(registration.unbiased(t1, mask), mask, box_from_t1, shape)
+
+
+def head_mask(t1: Volume) -> np.ndarray:
+    """Everything that is not air, without holes (Otsu's threshold)."""
+    from skimage.filters import threshold_otsu
+
+    data = t1.data
+    low, high = np.quantile(data[::2, ::2, ::2], [0.01, 0.998])
+    if not high > low:
+        raise ValueError("the image has no contrast")
+    clipped = np.clip(data, low, high)
+    # Half of Otsu's cut: a head's dark parts are brighter than air.
+    bright = clipped > low + 0.5 * (threshold_otsu(clipped[::2, ::2, ::2]) - low)
+    bright = ndimage.binary_opening(bright, iterations=1)
+    labels, count = ndimage.label(bright)
+    if count == 0:
+        raise ValueError("no head in the image")
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return ndimage.binary_fill_holes(labels == sizes.argmax())
+
+
+def _align(t1: Volume, head: np.ndarray) -> Deformation:
+    """From a first guess to a deformation, each step from the last one's result."""
+    fixed, brain, around = mni()
+    start = _first_guess(t1, head, fixed, brain)
+    found = [
+        registration.register(
+            *(fixed, t1),
+            start=guess,
+            fixed_mask=around,
+            levels=((4, 4.0),),
+            sampling=1.0,
+        )
+        for guess in registration.best_starts(fixed, t1, start, fixed_mask=around)
+    ]
+    best = max(found, key=lambda pair: pair[1])[0]
+    best, _ = registration.register(
+        fixed, t1, start=best, fixed_mask=around, levels=((2, 2.0),)
+    )
+    best, _ = registration.register(
+        fixed, t1, start=best, kind="affine", fixed_mask=around, levels=((2, 2.0),)
+    )
+    return deform(fixed, t1, best, around)
+
+
+def _first_guess(t1: Volume, head, fixed: Volume, brain) -> np.ndarray:
+    """Shift that lays the upper part of the head on the template's brain."""
+    points = rigid.apply(t1.affine, np.argwhere(head))
+    crown = np.quantile(points[:, 2], 0.999)
+    upper = points[points[:, 2] > crown - HEAD_MM]
+    middle = (upper.min(axis=0) + upper.max(axis=0)) / 2
+    middle[:2] = upper[:, :2].mean(axis=0)
+    target = rigid.apply(fixed.affine, np.argwhere(brain)).mean(axis=0)
+    return rigid.rigid((0, 0, 0), middle - target)
+
+
+def _brain_mask(t1: Volume, shape: Deformation) -> np.ndarray:
+    """The template's brain on the T1's grid, as the deformation has it."""
+    fixed, brain, around = mni()
+    soft = ndimage.gaussian_filter(brain.astype(np.float32), 0.5)
+    mask = np.zeros(t1.data.shape, dtype=bool)
+    inside = np.argwhere(around)
+    corners = shape.to_t1(rigid.apply(fixed.affine, inside[::29]))
+    voxels = rigid.apply(np.linalg.inv(t1.affine), corners)
+    low = np.clip(np.floor(voxels.min(axis=0)) - 2, 0, None).astype(int)
+    high = np.ceil(voxels.max(axis=0)).astype(int) + 3
+    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    where = np.stack(
+        np.meshgrid(*(np.arange(n) for n in mask.shape), indexing="ij", sparse=False),
+        -1,
+    )[box]
+    points = shape.to_template(rigid.apply(t1.affine, where.reshape(-1, 3)))
+    voxel = rigid.apply(np.linalg.inv(fixed.affine), points).T
+    found = ndimage.map_coordinates(soft, voxel, order=1).reshape(where.shape[:-1])
+    mask[box] = found > 0.5
+    return mask
