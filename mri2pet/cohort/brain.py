@@ -148,21 +148,8 @@ def _first_guess(t1: Volume, head, fixed: Volume, brain) -> np.ndarray:
 
 def _brain_mask(t1: Volume, shape: Deformation) -> np.ndarray:
     """The template's brain on the T1's grid, as the deformation has it."""
-    fixed, brain, around = mni()
+    fixed, brain, _ = mni()
     soft = ndimage.gaussian_filter(brain.astype(np.float32), 0.5)
-    mask = np.zeros(t1.data.shape, dtype=bool)
-    inside = np.argwhere(around)
-    corners = shape.to_t1(rigid.apply(fixed.affine, inside[::29]))
-    voxels = rigid.apply(np.linalg.inv(t1.affine), corners)
-    low = np.clip(np.floor(voxels.min(axis=0)) - 2, 0, None).astype(int)
-    high = np.ceil(voxels.max(axis=0)).astype(int) + 3
-    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    where = np.stack(
-        np.meshgrid(*(np.arange(n) for n in mask.shape), indexing="ij", sparse=False),
-        -1,
-    )[box]
-    points = shape.to_template(rigid.apply(t1.affine, where.reshape(-1, 3)))
-    voxel = rigid.apply(np.linalg.inv(fixed.affine), points).T
-    found = ndimage.map_coordinates(soft, voxel, order=1).reshape(where.shape[:-1])
-    mask[box] = found > 0.5
-    return mask
+    points = shape.template_points(t1.data.shape, t1.affine)
+    voxel = rigid.apply(np.linalg.inv(fixed.affine), points)
+    return ndimage.map_coordinates(soft, np.moveaxis(voxel, -1, 0), order=1) > 0.5

@@ -67,6 +67,39 @@ class Deformation:
             found = wanted - self.shifts(found)
         return found
 
+    def template_points(self, shape, affine: np.ndarray) -> np.ndarray:
+        """Where in the template the voxels of a grid in the T1's space lie.
+
+        Parameters
+        ----------
+        shape : tuple of int
+        affine : ndarray, shape (4, 4)
+            Of the grid, to the T1's RAS mm.
+
+        Returns
+        -------
+        ndarray, float32, shape (*shape, 3)
+            In mm. The map is smooth: it is inverted on every few voxels only.
+        """
+        sizes = np.linalg.norm(affine[:3, :3], axis=0)
+        steps = np.maximum(1, np.round(_FIELD_MM / sizes)).astype(int)
+        knots = [np.arange(0, n + s, s) for n, s in zip(shape, steps, strict=True)]
+        voxels = np.stack(np.meshgrid(*knots, indexing="ij"), axis=-1)
+        found = self.to_template(apply(affine, voxels.reshape(-1, 3)))
+        found = found.reshape(voxels.shape).astype(np.float32)
+        for axis, (n, step) in enumerate(zip(shape, steps, strict=True)):
+            found = _between(found, axis, np.arange(n) / step)
+        return found
+
+
+def _between(values: np.ndarray, axis: int, where: np.ndarray) -> np.ndarray:
+    """Linear interpolation along one axis, at fractions of its steps."""
+    low = np.minimum(where.astype(int), values.shape[axis] - 2)
+    share = (where - low).astype(np.float32)
+    share = share.reshape([-1 if a == axis else 1 for a in range(values.ndim)])
+    below, above = np.take(values, low, axis), np.take(values, low + 1, axis)
+    return below + share * (above - below)
+
 
 def deform(
     template: Volume, t1: Volume, start: np.ndarray, around: np.ndarray

@@ -50,6 +50,12 @@ def work_shape(work_mm):
     return tuple(round(w / work_mm) for w in BOX_MM)
 
 
+def default_work_mm(grid):
+    """Work voxel for a grid: 3 mm at 64 in plane, 2 at 96, 1.5 at 144."""
+    finest = min(voxel_mm(grid))
+    return float(np.clip(np.round(2.24 * finest) / 2, 1.0, 3.0))
+
+
 def axis_coordinates(shape):
     """Cell centres along z, y and x in MNI mm: three float64 arrays."""
     return tuple(

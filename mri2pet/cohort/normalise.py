@@ -3,6 +3,8 @@
 import numpy as np
 import torch
 
+from mri2pet.cohort import geometry
+
 BRIGHTEST = 0.998  # quantile of the brain that becomes 1
 
 
@@ -33,3 +35,25 @@ def unit_range(mri, brain):
     if not top > 0:
         raise ValueError(f"the brain's brightest intensity is {top}")
     return torch.where(brain, (mri / top).clamp(0, 1), torch.zeros(())).float()
+
+
+def brain_cells(signal, mask, grid):
+    """Mean signal of the brain in each cell of a grid of the box.
+
+    Parameters
+    ----------
+    signal, mask : torch.Tensor, shape (..., D, H, W)
+        On a finer grid of the box; share of brain in [0, 1].
+    grid : tuple of int
+        (z, y, x).
+
+    Returns
+    -------
+    image : torch.Tensor, shape (..., *grid)
+        Over the brain's part of a cell.
+    brain : torch.Tensor of bool
+        Cells of which more than half is brain.
+    """
+    matrices = geometry.resampling(tuple(grid), tuple(mask.shape[-3:]))
+    image, share = geometry.apply_axes(torch.stack([signal * mask, mask]), matrices)
+    return image / share.clamp(min=0.5), share > 0.5

@@ -210,7 +210,7 @@ def register(
     )
     method.SetOptimizerScalesFromPhysicalShift()
     set_levels(method, levels)
-    method.SetInitialTransform(_initial(start, kind, _middle(fixed)), inPlace=True)
+    method.SetInitialTransform(_initial(start, kind, middle(fixed)), inPlace=True)
     found = execute(method, fixed, moving)
     return _matrix(found), -float(method.GetMetricValue())
 
@@ -283,7 +283,7 @@ def best_starts(
         mask = soft.data > 0.5
     other = coarser(moving, GUESS_MM)
     method = comparison(small, mask, "information", 1.0)
-    centre = _middle(fixed)
+    centre = middle(fixed)
     images = to_itk(small), to_itk(other)
     found = []
     for turn in itertools.product(degrees, repeat=3):
@@ -298,7 +298,7 @@ def best_starts(
     return [guess for *_, guess in sorted(found)[:keep]] or [start]
 
 
-def _middle(volume: Volume) -> np.ndarray:
+def middle(volume: Volume) -> np.ndarray:
     """Where the signal lies on average, RAS mm: a good centre of rotation."""
     weight = np.clip(volume.data, 0, None).astype(float)
     total = weight.sum() or 1.0

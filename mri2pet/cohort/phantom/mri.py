@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from mri2pet.cohort import geometry
-from mri2pet.cohort.normalise import unit_range
+from mri2pet.cohort.normalise import brain_cells, unit_range
 from mri2pet.cohort.phantom import constants as k
 from mri2pet.cohort.phantom.disease import SCANNER, person_generator
 
@@ -57,11 +57,7 @@ def render(tissues, grid, *, people, visits, seed):
         for p, v in zip(people, visits, strict=True)
     ]
     signal = contrast(tissues, draws)
-    matrices = geometry.resampling(tuple(grid), tissues.work_shape)
-    pair = torch.stack([signal * tissues.mask, tissues.mask])
-    image, share = geometry.apply_axes(pair, matrices)
-    brain = share > 0.5
-    image = image / share.clamp(min=0.5)
+    image, brain = brain_cells(signal, tissues.mask, grid)
     knots = geometry.spline_knots(k.T1_BIAS_SPACING)
     field = np.stack([rng.standard_normal(knots, dtype=np.float32) for rng in draws])
     bias = geometry.apply_axes(
