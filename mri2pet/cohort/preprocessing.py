@@ -229,7 +229,7 @@ def prepare_pet(
         pet = cells / reference
     core = cells[place > 0.5 * place.max()]
     numbers = {
-        "information": information,
+        "pet_information": information,
         "reference_noise": float(core.std() / core.mean()),
         "motion_mm": motion.largest_mm,
         "motion_degrees": motion.largest_degrees,

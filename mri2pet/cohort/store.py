@@ -225,12 +225,15 @@ def _read_scans(path):
     return scans.set_index("scan_id")
 
 
-def create(path, *, scans, grid_mri, grid_pet, attrs):
-    """Make an empty store (arrays only); :func:`seal` completes it."""
+def create(path, *, scans, grid_mri, grid_pet, attrs, keep=False):
+    """Make an empty store (arrays only); :func:`seal` completes it.
+
+    With ``keep`` the folder may hold other files, which stay.
+    """
     import zarr
 
     grid_mri, grid_pet = check_shape(grid_mri), check_shape(grid_pet)
-    group = zarr.open_group(str(path), mode="w")
+    group = zarr.open_group(str(path), mode="a" if keep else "w")
     shapes = {
         "mri": grid_mri,
         "pet": grid_pet,
@@ -245,6 +248,7 @@ def create(path, *, scans, grid_mri, grid_pet, attrs):
             dtype="float32",
             # A row that was never written reads as NaN, which `read` refuses.
             fill_value=float("nan"),
+            overwrite=keep,
         )
     group.attrs.update({**attrs, "version": VERSION, "complete": False})
     return group
