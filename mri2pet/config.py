@@ -83,6 +83,19 @@ class CohortConfig(_Frozen):
     workers: int = Field(2, ge=1)
 
 
+class PrepareConfig(_Frozen):
+    """How raw scans become a store (`mri2pet prepare`)."""
+
+    fractions: tuple[float, float, float] | None = None  # train, val, test; None = as
+    # the numbers of people in `cohort`
+    pairing: Literal["optimal", "greedy"] = "optimal"
+    alignment: Literal["rigid", "affine"] = "rigid"
+    published: bool = False  # min-max, N4 on PET, affine PET: as released
+    tracer: str = "AV45"
+    workers: int = Field(2, ge=1)
+    scheduler: str | None = None  # address of a Dask scheduler; None = here
+
+
 class BodyConfig(_Frozen):
     """The fast denoiser, `SpatialUNet`."""
 
@@ -255,6 +268,7 @@ class Profile(_Frozen):
     store: str | None = None  # a prepared store; None = phantoms inside the run
     grids: Grids
     cohort: CohortConfig
+    prepare: PrepareConfig = PrepareConfig()
     split: Literal["patient", "pair"] = "patient"
     body: BodyConfig = BodyConfig()
     style: StyleConfig

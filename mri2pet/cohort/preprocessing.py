@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import ndimage
 
 from mri2pet.cohort import geometry, registration
+from mri2pet.cohort.alignment import align_pet
 from mri2pet.cohort.brain import Brain, find_brain
 from mri2pet.cohort.motion import Motion
 from mri2pet.cohort.normalise import brain_cells, unit_range
@@ -31,11 +31,9 @@ from mri2pet.cohort.regions import (
     weigh,
 )
 from mri2pet.cohort.registration import Volume
-from mri2pet.cohort.rigid import rigid
 from mri2pet.cohort.tissue import tissue_shares
 
 ALIGNMENTS = ("rigid", "affine")
-ALIGN_MM = 3.0  # voxel on which PET and T1 are aligned
 PET_WORK_MM = 2.0  # finer than any PET scanner resolves
 
 
@@ -201,7 +199,8 @@ def prepare_pet(
         The registration failed, or the reference region is empty or has no uptake.
     """
     mean = motion.mean
-    t1_from_pet, information = align_pet(mean, t1.brain, affine=published)
+    found = align_pet(mean, t1.brain, affine=published)
+    t1_from_pet = found.t1_from_pet
     frames, weights = motion.frames, motion.weights
     if published:
         frames, weights = [_published_pet(motion.mean)], np.ones(1)
@@ -229,7 +228,8 @@ def prepare_pet(
         pet = cells / reference
     core = cells[place > 0.5 * place.max()]
     numbers = {
-        "pet_information": information,
+        "pet_information": found.information,
+        "mirror_gain": found.mirror_gain,
         "reference_noise": float(core.std() / core.mean()),
         "motion_mm": motion.largest_mm,
         "motion_degrees": motion.largest_degrees,
@@ -240,42 +240,3 @@ def prepare_pet(
 def _published_pet(mean: Volume) -> Volume:
     """N4 on a PET, as released: it takes slow differences of uptake for a bias."""
     return registration.unbiased(mean, mean.data > 0.1 * np.quantile(mean.data, 0.98))
-
-
-def align_pet(
-    mean: Volume, brain: Brain, *, affine: bool = False
-) -> tuple[np.ndarray, float]:
-    """t1_from_pet and the mutual information of the two."""
-    fixed = registration.coarser(brain.t1, ALIGN_MM)
-    inside = registration.coarser(
-        brain.t1.with_data(brain.mask.astype(np.float32)), ALIGN_MM
-    )
-    # Around the brain too, so that its edge counts; bone and scalp do not.
-    near = ndimage.binary_dilation(inside.data > 0.5, iterations=3)
-    fixed = fixed.with_data(fixed.data * (inside.data > 0.5))
-    moving = registration.coarser(mean, ALIGN_MM)
-    shift = registration.middle(moving) - registration.middle(fixed)
-    starts = registration.best_starts(
-        fixed, moving, rigid((0, 0, 0), shift), fixed_mask=near
-    )
-    tried = [
-        registration.register(
-            *(fixed, moving),
-            start=start,
-            fixed_mask=near,
-            levels=((2, 4.0),),
-            sampling=1.0,
-        )
-        for start in starts
-    ]
-    pet_from_t1 = max(tried, key=lambda pair: pair[1])[0]
-    for kind in ("rigid", "affine")[: 1 + affine]:
-        pet_from_t1, information = registration.register(
-            *(fixed, moving),
-            start=pet_from_t1,
-            kind=kind,
-            fixed_mask=near,
-            levels=((1, 2.0),),
-            sampling=0.5,
-        )
-    return np.linalg.inv(pet_from_t1), information

@@ -104,6 +104,9 @@ def copies(scans):
 def check_no_leak(scans):
     """Refuse a cohort in which a part knows a person or a volume of another part.
 
+    A person may have MRIs for pre-training and pairs for training: a network learns
+    from both.
+
     Parameters
     ----------
     scans : pandas.DataFrame
@@ -116,7 +119,8 @@ def check_no_leak(scans):
         A participant stands in more than one part, or one part holds a copy of
         another part's volume under a new name. The message names the scans.
     """
-    parts = scans.groupby("participant_id")["part"].nunique()
+    side = scans["part"].replace("unpaired", "train")
+    parts = side.groupby(scans["participant_id"]).nunique()
     both = sorted(parts.index[parts > 1])
     if both:
         theirs = scans[scans["participant_id"] == both[0]]
