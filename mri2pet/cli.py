@@ -10,6 +10,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from mri2pet.commands import phantom
+
 EXIT_OK, EXIT_OURS, EXIT_USER = 0, 1, 2
 
 
@@ -90,15 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         help="train nothing; leave out the rows that are not trained yet",
     )
 
-    c = add(
-        "phantom",
-        _phantom,
-        "Make a store of phantom people with MRI and PET.",
-        "mri2pet phantom people.zarr --subjects 20",
-    )
-    c.add_argument("out", help="folder of the store, must not exist")
-    c.add_argument("--subjects", type=int, required=True)
-    c.add_argument("--profile", default="smoke", help="gives grids, rho and seed")
+    phantom.add_options(add("phantom", phantom.run, phantom.TEXT, phantom.EXAMPLES))
 
     c = add(
         "synthesize",
@@ -182,37 +176,6 @@ def _keep(options: argparse.Namespace) -> int:
 
     names = save_study(Run.reopen(options.run), options.out)
     print(f"kept: {', '.join(names)}")
-    return EXIT_OK
-
-
-def _phantom(options: argparse.Namespace) -> int:
-    from mri2pet.cohort.phantom import make_cohort
-    from mri2pet.config import load_profile
-
-    if options.subjects < 4:
-        raise ValueError(f"--subjects is {options.subjects}: expected at least 4")
-    out = Path(options.out)
-    if out.exists():
-        raise ValueError(f"{out}: exists already; choose another folder")
-    profile = load_profile(options.profile)
-    part = max(1, options.subjects // 5)
-    make_cohort(
-        out,
-        grid_mri=profile.grids.mri,
-        grid_pet=profile.grids.pet,
-        unpaired=0,
-        labelled=0,
-        train=options.subjects - 2 * part,
-        val=part,
-        test=part,
-        train_two_visits=0,
-        test_two_visits=0,
-        rho=profile.cohort.rho,
-        seed=profile.seed,
-        workers=profile.cohort.workers,
-        work_mm=profile.cohort.work_mm,
-    )
-    print(f"{out}: {options.subjects} phantom people with MRI and PET")
     return EXIT_OK
 
 

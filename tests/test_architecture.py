@@ -36,7 +36,8 @@ ALLOWED = {
         "run",
     },
     "exercises": {"core", "cohort", "training", "evaluation", "baselines"},
-    "cli": {"cohort", "machinery", "stages", "run", "report"},
+    "commands": {"cohort", "machinery"},
+    "cli": {"cohort", "machinery", "stages", "run", "report", "commands"},
 }
 ROOM_OF_FILE = {
     **dict.fromkeys(mri2pet.CORE, "core"),

@@ -144,6 +144,10 @@ def test_a_wrong_t1_is_refused_and_nothing_is_written(
         (["figures", "--run", "/nowhere/run"], "/nowhere/run"),
         (["check", "--run", "/nowhere/run"], "/nowhere/run"),
         (["phantom", "x", "--subjects", "1"], "--subjects is 1"),
+        (["phantom", "x", "--subjects", "4", "--voxel", "2"], "--voxel needs --raw"),
+        (["phantom", "x", "--subjects", "4", "--no-truth"], "--no-truth needs --raw"),
+        (["phantom", "x", "--subjects", "4", "--raw", "--voxel", "9"], "T1 is 9.0 mm"),
+        (["phantom", "x", "--subjects", "4", "--raw", "--frames", "0"], "frames is 0"),
         (["synthesize", "x.nii", "--out", "pet.txt"], "pet.txt"),
         (["synthesize", "x.nii", "--out", "a.nii", "--uncertainty", "b.nii"], "2 or"),
         (
@@ -201,3 +205,24 @@ def test_phantoms_make_a_store(capsys, tmp_path):
     assert "5 phantom people" in text
     assert len(Store(out).ids(has_pet=True)) == 5
     assert run(capsys, "phantom", out, "--subjects", 5)[0] == 2
+
+
+def test_phantoms_make_a_raw_dataset(capsys, tiny_profile, tmp_path):
+    from mri2pet.cohort.bids import read_bids
+
+    out = tmp_path / "people"
+    arguments = [
+        *("phantom", out, "--subjects", 4, "--profile", tiny_profile, "--raw"),
+        *("--voxel", 5, "--pet-voxel", 6, "--frames", 1, "--no-truth"),
+    ]
+    status, text, err = run(capsys, *arguments)
+    assert (status, err) == (0, "")
+    assert "4 phantom people as a BIDS dataset" in text
+    images = read_bids(out).images
+    assert images["participant_id"].nunique() == 4
+    image = nib.load(images.loc[images["kind"] == "pet", "path"].iloc[0])
+    assert (image.ndim, image.header.get_zooms()) == (3, (6, 6, 6))
+    assert not (out / "derivatives").exists()
+    made = json.loads((out / "code" / "phantom.json").read_text())
+    assert (made["seed"], made["rho"]) == (4, 0.67)
+    assert run(capsys, *arguments)[0] == 2

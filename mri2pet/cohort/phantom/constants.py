@@ -107,7 +107,8 @@ PET_NOISE, PET_NOISE_FWHM = 0.05, 7.0  # relative SD at uptake 1 on the PET grid
 SCALP_DISTANCE, SCALP_WIDTH = 8.0, 3.5  # from the brain's surface
 
 
-def constants_hash():
-    """SHA-256 of every constant's name and value."""
-    values = {k: v for k, v in vars(sys.modules[__name__]).items() if k.isupper()}
+def constants_hash(module=None):
+    """SHA-256 of the name and value of every constant, here or in another module."""
+    found = vars(module or sys.modules[__name__])
+    values = {k: v for k, v in found.items() if k.isupper()}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -101,7 +101,7 @@ def build_head(mask_dhw: torch.Tensor, scale, rng: np.random.Generator) -> Head:
 
 
 def _distance(brain: np.ndarray, size) -> np.ndarray:
-    """Distance from the brain in mm; measured on a coarser grid where that is enough."""
+    """Distance from the brain in mm, on a coarser grid where that is enough."""
     step = max(1, round(_LAYER_MM / min(size)))
     coarse = distance_transform_edt(
         ~brain[::step, ::step, ::step], sampling=[s * step for s in size]

@@ -94,11 +94,7 @@ def scan(
     ValueError
         Voxels or frames out of range.
     """
-    for name, mm in (("t1_mm", t1_mm), ("pet_mm", pet_mm)):
-        if not 0.8 <= mm <= 6:
-            raise ValueError(f"{name} is {mm}: expected 0.8 to 6 mm")
-    if not 1 <= frames <= 30:
-        raise ValueError(f"frames is {frames}: expected 1 to 30")
+    check_scanners(t1_mm, pet_mm, frames)
     tissues, shape = _brain(person, seed, t1_mm, anatomies, variability)
     head_rng = person_generator(seed, person.person, RAW, _HEAD)
     head = build_head(tissues.mask[0], shape.scale, head_rng)
@@ -112,6 +108,21 @@ def scan(
     dynamic, box_from_pet, moves = _pet(uptake, head, pet_mm, frames, rng)
     known |= truth
     return RawScan(t1, dynamic, brain, box_from_t1, box_from_pet, moves, known)
+
+
+def check_scanners(t1_mm: float, pet_mm: float, frames: int) -> None:
+    """Refuse scanners that there are not.
+
+    Raises
+    ------
+    ValueError
+        Voxels or frames out of range.
+    """
+    for name, mm in (("T1", t1_mm), ("PET", pet_mm)):
+        if not 0.8 <= mm <= 6:
+            raise ValueError(f"the voxel of the {name} is {mm} mm: expected 0.8 to 6")
+    if not 1 <= frames <= 30:
+        raise ValueError(f"frames is {frames}: expected 1 to 30")
 
 
 def _brain(person, seed, t1_mm, anatomies, variability):
