@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mri2pet.commands import phantom
+from mri2pet.commands import phantom, prepare
 
 EXIT_OK, EXIT_OURS, EXIT_USER = 0, 1, 2
 
@@ -93,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     phantom.add_options(add("phantom", phantom.run, phantom.TEXT, phantom.EXAMPLES))
+    prepare.add_options(add("prepare", prepare.run, prepare.TEXT, prepare.EXAMPLES))
 
     c = add(
         "synthesize",

@@ -95,6 +95,12 @@ def read_adni(
     return Dataset(root, images, visits, pd.DataFrame(sorted(skipped), columns=SKIPPED))
 
 
+def is_adni(path: str | Path) -> bool:
+    """Whether a folder, or one below it, has folders that are named by PTID."""
+    root = Path(path)
+    return any(_PTID.match(p.name) for p in [*root.glob("*"), *root.glob("*/*")])
+
+
 def bids_id(ptid: str) -> str:
     """BIDS label of an ADNI person.
 

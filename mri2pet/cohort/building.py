@@ -112,6 +112,7 @@ class Build:
         intact: Callable[[int, dict[str, Any]], bool] = lambda _row, _marker: True,
         recorded: tuple[type[Exception], ...] = (),
         workers: int = 1,
+        cluster: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[dict[str, Any]]:
         """Make every scan that is not made yet, in this or in other processes.
@@ -133,6 +134,9 @@ class Build:
             work is resumed. Anything else stops the work.
         workers : int
             Processes.
+        cluster : bool
+            Run on joblib's backend of the moment (see `mri2pet.scheduling`); all
+            machines must see the folder under the same name.
         progress : callable, optional
             Called as ``progress(done, total)`` after every scan.
 
@@ -150,11 +154,11 @@ class Build:
             delayed(_one)(self._marker(row), task, recorded, row, table.iloc[[row]])
             for row in waiting
         ]
-        backend = "sequential" if workers == 1 or len(calls) < 2 else "loky"
-        sequential = backend == "sequential"
+        sequential = not cluster and (workers == 1 or len(calls) < 2)
+        local = "sequential" if sequential else "loky"
         pool = Parallel(
-            n_jobs=workers,
-            backend=backend,
+            n_jobs=-1 if cluster else workers,
+            backend=None if cluster else local,
             batch_size=1,
             return_as="generator" if sequential else "generator_unordered",
         )
@@ -164,7 +168,7 @@ class Build:
                 if progress is not None:
                     progress(done, len(table))
         finally:
-            if not sequential:
+            if local == "loky" and not cluster:
                 # Idle workers would keep their atlases in memory.
                 get_reusable_executor().shutdown(wait=True)
         return [json.loads(self._marker(r).read_text()) for r in range(len(table))]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813 - as its own documentation has it
 from scipy import ndimage
 
 from mri2pet.cohort import registration

@@ -82,9 +82,11 @@ def take_inventory(
     pairs = pair(dataset.images, pairing).set_index("mri")
     left_out = [tuple(line) for line in dataset.skipped.itertuples(index=False)]
     used = set(pairs["pet"])
-    for one in images[images["kind"] == "pet"].itertuples():
-        if one.image not in used:
-            left_out.append((one.image, _no_partner(one, dataset.images)))
+    left_out += [
+        (one.image, _no_partner(one, dataset.images))
+        for one in images[images["kind"] == "pet"].itertuples()
+        if one.image not in used
+    ]
     lines = [
         _line(one, pairs, images, dataset.visits)
         for one in images[images["kind"] == "mri"].itertuples()
@@ -118,8 +120,11 @@ def _line(mri, pairs: pd.DataFrame, images: pd.DataFrame, visits: pd.DataFrame) 
         "session_id": mri.session_id or "ses-1",
         "days": 0.0 if np.isnan(mri.days) else mri.days,
         **{name: known.get(name) for name in KNOWN},
-        **{"mri": mri.path, "pet": "", "pet_sidecar": ""},
-        **{"has_pet": mri.image in pairs.index, "days_apart": np.nan},
+        "mri": mri.path,
+        "pet": "",
+        "pet_sidecar": "",
+        "has_pet": mri.image in pairs.index,
+        "days_apart": np.nan,
     }
     if line["has_pet"]:
         pet = images.loc[pairs.at[mri.image, "pet"]]

@@ -1,6 +1,6 @@
 """One raw MRI, and its PET where there is one, to volumes, maps and a verdict.
 
-What `mri2pet.cohort.preparing` does to every line of its table, in a process of its own.
+What `mri2pet.cohort.preparing` does to every line of its table, in its own process.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A dataset of raw scans becomes a store: parallel, resumable, failures listed.
 
-Beside what every store has, a prepared one holds `transforms/` (every map, one JSON file
+Beside what every store has, a prepared one holds `transforms/` (every map, a JSON file
 per scan), `qc/` (a picture per scan), `qc.tsv` and `left_out.tsv`.
 """
 
@@ -30,6 +30,7 @@ def prepare(
     settings: Settings,
     *,
     workers: int = 1,
+    cluster: bool = False,
     draw: Draw | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> store.Store:
@@ -43,6 +44,8 @@ def prepare(
     settings : Settings
     workers : int
         Processes. The bytes do not depend on it, nor on interruptions.
+    cluster : bool
+        Inside `mri2pet.scheduling.on_cluster`: run there.
     draw : callable, optional
         Draws a scan's picture for quality control, see
         `mri2pet.cohort.one_scan.prepare_scan`.
@@ -83,6 +86,7 @@ def prepare(
                 intact=bind(_intact, build.folder),
                 recorded=(ValueError, OSError, RuntimeError),
                 workers=workers,
+                cluster=cluster,
                 progress=progress,
             )
             _finish(out, build, found, rows, markers, settings, truth)
@@ -90,7 +94,7 @@ def prepare(
         return store.publish(out)
 
 
-def _intact(folder: Path, row: int, marker: dict) -> bool:
+def _intact(folder: Path, _row: int, marker: dict) -> bool:
     """Whether the volumes of a scan are what its marker says."""
     try:
         found = read_volumes(folder, marker["scan_id"])

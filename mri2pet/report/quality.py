@@ -104,10 +104,14 @@ def _row(table: pd.DataFrame, scan: str) -> str:
     cells = [f'<a href="#{escape(scan)}">{escape(scan)}</a>']
     why = []
     for kind in ("t1", "pet"):
-        verdict = table.at[scan, f"{kind}_verdict"] if f"{kind}_verdict" in table else ""
+        verdict = (
+            table.at[scan, f"{kind}_verdict"] if f"{kind}_verdict" in table else ""
+        )
         verdict = verdict if isinstance(verdict, str) else "none"
         cells.append(f'<span class="{verdict}">{verdict}</span>')
-        reasons = table.at[scan, f"{kind}_reasons"] if f"{kind}_reasons" in table else ""
+        reasons = (
+            table.at[scan, f"{kind}_reasons"] if f"{kind}_reasons" in table else ""
+        )
         if isinstance(reasons, str) and reasons:
             why.append(reasons)
     cells.append(escape("; ".join(why)))

@@ -25,6 +25,7 @@ from mri2pet.evaluation.downstream import (
     person_number,
     seen,
 )
+from mri2pet.scheduling import on_cluster
 from mri2pet.stages.cohort import cohort, cohort_stage, other_rho_stage
 from mri2pet.stages.crossfit import (
     GENERATOR,
@@ -191,20 +192,11 @@ def _plan(run: Run) -> Plan:
 
 def _fit_all(jobs, plan) -> Iterator[dict[str, np.ndarray]]:
     """Run the fits here, in processes, or on a Dask cluster."""
-    from joblib import Parallel, delayed, parallel_config
+    from joblib import Parallel, delayed
 
     calls = [delayed(_fit_alone)(*job) for job in jobs]
-    if plan.scheduler is None:
-        return iter(Parallel(n_jobs=plan.workers)(calls))
-    try:
-        from distributed import Client
-    except ImportError:
-        raise ValueError(
-            f"downstream.scheduler is {plan.scheduler!r}, but Dask is not installed: "
-            "pip install 'mri2pet[scale]'"
-        ) from None
-    with Client(plan.scheduler), parallel_config(backend="dask"):
-        return iter(Parallel()(calls))
+    with on_cluster(plan.scheduler) as cluster:
+        return iter(Parallel(n_jobs=-1 if cluster else plan.workers)(calls))
 
 
 def _fit_alone(*job):
