@@ -27,9 +27,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "a third of the people have no PET, some come twice",
     )
     raw = command.add_argument_group("with --raw")
-    raw.add_argument("--voxel", type=float, help="of the T1w, mm (default 1)")
-    raw.add_argument("--pet-voxel", type=float, help="of the PET, mm (default 2)")
-    raw.add_argument("--frames", type=int, help="of the PET (default 4)")
+    raw.add_argument("--voxel", type=float, metavar="MM", help="of the T1w (default 1)")
+    raw.add_argument(
+        "--pet-voxel", type=float, metavar="MM", help="of the PET (default 2)"
+    )
+    raw.add_argument("--frames", type=int, metavar="K", help="of the PET (default 4)")
     raw.add_argument(
         "--no-truth",
         action="store_true",
