@@ -81,7 +81,7 @@ def find_brain(t1: Volume) -> Brain:
         )
         > 0.5
     )
-    small = registration.unbiased(small, small_head)
+    small = registration.unbiased(small, small_head, mm=6.0, iterations=(30, 30))
     shape = _align(small, small_head)
     mask = _brain_mask(t1, shape)
     fixed, brain, _ = mni()
@@ -127,10 +127,19 @@ def _align(t1: Volume, head: np.ndarray) -> Deformation:
     ]
     best = max(found, key=lambda pair: pair[1])[0]
     best, _ = registration.register(
-        fixed, t1, start=best, fixed_mask=around, levels=((2, 2.0),)
+        *(fixed, t1),
+        start=best,
+        fixed_mask=around,
+        levels=((2, 2.0),),
+        sampling=1.0,
     )
     best, _ = registration.register(
-        fixed, t1, start=best, kind="affine", fixed_mask=around, levels=((2, 2.0),)
+        *(fixed, t1),
+        start=best,
+        kind="affine",
+        fixed_mask=around,
+        levels=((4, 4.0), (2, 2.0)),
+        sampling=1.0,
     )
     return deform(fixed, t1, best, around)
 

@@ -18,7 +18,7 @@ from mri2pet.cohort.registration import Volume
 from mri2pet.cohort.rigid import apply
 
 MESH = 6  # B-spline cells along each axis, about 30 mm wide
-ITERATIONS, SAMPLING = 40, 0.5
+ITERATIONS, SAMPLING = 12, 0.5  # twice as many gain nothing
 _FIELD_MM = 4.0
 _INVERSIONS = 15
 
@@ -122,7 +122,6 @@ def deform(
     method.SetOptimizerAsLBFGSB(
         gradientConvergenceTolerance=1e-5,
         numberOfIterations=ITERATIONS,
-        maximumNumberOfFunctionEvaluations=4 * ITERATIONS,
     )
     registration.set_levels(method, ((2, 2.0),))
     registration.execute(method, template, t1)

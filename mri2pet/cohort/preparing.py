@@ -126,8 +126,10 @@ def _finish(
     rows = rows.loc[usable]
     had = rows["has_pet"].copy()
     rows["has_pet"] = [bool(of[s]["pet"]) and of[s]["pet"]["used"] for s in usable]
-    for scan in rows.index[had & ~rows["has_pet"]]:
-        left_out.append((f"{scan} PET", "; ".join(of[scan]["pet"]["reasons"])))
+    left_out += [
+        (f"{scan} PET", "; ".join(of[scan]["pet"]["reasons"]))
+        for scan in rows.index[had & ~rows["has_pet"]]
+    ]
     if rows.empty:
         reason = left_out[0][1] if left_out else "there are none"
         raise ValueError(f"{out}: no scan can be used ({reason})")

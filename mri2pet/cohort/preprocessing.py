@@ -114,7 +114,7 @@ def prepare_t1(
 
 
 def _in_box(volume: Volume, shape, volume_from_box, interpolation) -> np.ndarray:
-    """A volume on a grid of the box, (z, y, x), smoothed first where that is coarser."""
+    """A volume on a grid of the box, (z, y, x), smoothed first if that is coarser."""
     smooth = registration.coarser(volume, min(geometry.voxel_mm(shape)))
     return registration.resample(
         smooth,

@@ -108,14 +108,12 @@ def judge(numbers: dict[str, Any]) -> tuple[str, list[str]]:
         value = numbers.get(rule["name"])
         if value is None:
             continue
-        for verdict in found:
+        for verdict, reasons in found.items():
             low, high = rule[verdict]
             # Not finite is as wrong as out of range.
             inside = (low is None or value >= low) and (high is None or value <= high)
             if not (np.isfinite(value) and inside):
-                found[verdict].append(
-                    rule["text"].format(value=value, percent=100 * value)
-                )
+                reasons.append(rule["text"].format(value=value, percent=100 * value))
                 break
     worst = next((v for v in found if found[v]), "pass")
     return worst, found["fail"] + found["look"]

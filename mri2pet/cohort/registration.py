@@ -23,7 +23,8 @@ _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 BINS = 32
 SEED = 4  # ITK moves regular samples a little, by the clock if it is not told
 GUESS_MM = 8.0  # voxel on which first guesses are compared
-STEP, STEP_MIN, ITERATIONS, RELAXATION = 2.0, 1e-3, 300, 0.6
+STEPS = {"rigid": 2.0, "affine": 0.5}  # mm; with 2 an affine map can run away
+STEP_MIN, ITERATIONS, RELAXATION = 1e-3, 300, 0.6
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,7 @@ def register(
         raise ValueError(f"kind {kind!r}: expected rigid or affine")
     method = comparison(fixed, fixed_mask, metric, sampling)
     method.SetOptimizerAsRegularStepGradientDescent(
-        STEP, STEP_MIN, ITERATIONS, RELAXATION, 1e-6
+        STEPS[kind], STEP_MIN, ITERATIONS, RELAXATION, 1e-6
     )
     method.SetOptimizerScalesFromPhysicalShift()
     set_levels(method, levels)
@@ -235,12 +236,14 @@ def comparison(fixed, fixed_mask, metric: str, sampling: float):
 
 
 def set_levels(method, levels) -> None:
+    """Shrink factor and smoothing (mm) of each resolution, coarse to fine."""
     method.SetShrinkFactorsPerLevel([shrink for shrink, _ in levels])
     method.SetSmoothingSigmasPerLevel([sigma for _, sigma in levels])
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
 
 
 def execute(method, fixed: Volume, moving: Volume):
+    """Run a registration; its transform, or a ValueError."""
     try:
         return method.Execute(to_itk(fixed), to_itk(moving))
     except RuntimeError as error:
@@ -330,7 +333,9 @@ def _initial(start: np.ndarray, kind: str, centre: np.ndarray):
     return transform
 
 
-def unbiased(volume: Volume, mask: np.ndarray, *, mm: float = 4.0) -> Volume:
+def unbiased(
+    volume: Volume, mask: np.ndarray, *, mm: float = 4.0, iterations=(50, 50, 30)
+) -> Volume:
     """Divide by the bias field that N4 finds (Tustison et al. 2010).
 
     Parameters
@@ -341,12 +346,14 @@ def unbiased(volume: Volume, mask: np.ndarray, *, mm: float = 4.0) -> Volume:
         Where the field is estimated.
     mm : float
         Voxel on which it is estimated; the field itself is smooth.
+    iterations : sequence of int
+        At each resolution of the field, coarse to fine.
     """
     image = to_itk(volume)
     inside = sitk.Cast(to_itk(volume.with_data(mask.astype(np.float32))) > 0.5, 1)
     shrink = [max(1, round(mm / s)) for s in volume.sizes]
     corrector = sitk.N4BiasFieldCorrectionImageFilter()
-    corrector.SetMaximumNumberOfIterations([50] * 4)
+    corrector.SetMaximumNumberOfIterations(list(iterations))
     corrector.Execute(sitk.Shrink(image, shrink), sitk.Shrink(inside, shrink))
     field = sitk.GetArrayFromImage(corrector.GetLogBiasFieldAsImage(image)).T
     inside_mean = float(field[mask].mean())

@@ -96,7 +96,7 @@ def prepare_dataset(
     workers: int,
     scheduler: str | None = None,
 ) -> None:
-    """Prepare a dataset with a progress bar, write its quality page, say how it went."""
+    """Prepare with a progress bar, write the quality page, say how it went."""
     from tqdm import tqdm
 
     from mri2pet.cohort.preparing import prepare

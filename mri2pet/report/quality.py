@@ -124,8 +124,9 @@ def _picture(root: Path, table: pd.DataFrame, scan: str) -> str:
     name = escape(scan)
     verdict = table.at[scan, "t1_verdict"]
     alt = (
-        f"{name}: T1 with the outline of its brain mask, prepared MRI with the PET over "
-        f"it, PET before and after motion correction, histograms. T1 verdict {verdict}."
+        f"{name}: T1 with the outline of its brain mask, prepared MRI with the PET "
+        "over it, PET before and after motion correction, histograms. "
+        f"T1 verdict {verdict}."
     )
     return (
         f'<figure id="{name}"><img src="{name}.png" alt="{alt}" loading="lazy">'
