@@ -20,7 +20,10 @@ from mri2pet import paths
 _PACKAGE_DIR = Path(mri2pet.__file__).resolve().parent
 _MACHINERY = {
     f"mri2pet.{m}"
-    for m in ("artifacts", "config", "engine", "run", "paths", "provenance")
+    for m in (
+        *("artifacts", "config", "engine", "run", "paths", "provenance"),
+        "scheduling",  # where work runs does not change a byte
+    )
 }
 _LIBRARIES = (
     "torch",

@@ -33,7 +33,8 @@ def on_cluster(address: str | None) -> Iterator[bool]:
         from distributed import Client
     except ImportError:
         raise ValueError(
-            f"scheduler {address!r}: Dask is not installed: pip install 'mri2pet[scale]'"
+            f"scheduler {address!r}: Dask is not installed: "
+            "pip install 'mri2pet[scale]'"
         ) from None
     from joblib import parallel_config
 

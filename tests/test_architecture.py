@@ -36,7 +36,7 @@ ALLOWED = {
         "run",
     },
     "exercises": {"core", "cohort", "training", "evaluation", "baselines"},
-    "commands": {"cohort", "machinery"},
+    "commands": {"cohort", "machinery", "run", "report"},
     "cli": {"cohort", "machinery", "stages", "run", "report", "commands"},
 }
 ROOM_OF_FILE = {
@@ -46,7 +46,8 @@ ROOM_OF_FILE = {
         "training",
     ),
     **dict.fromkeys(
-        ["artifacts", "config", "engine", "paths", "provenance"], "machinery"
+        ["artifacts", "config", "engine", "paths", "provenance", "scheduling"],
+        "machinery",
     ),
     "run": "run",
     "cli": "cli",

@@ -18,7 +18,8 @@ from mri2pet.cohort.registration import Volume
 from mri2pet.cohort.rigid import rigid
 
 WORK_MM = 3.0
-COARSE, FINE = ((2, 4.0),), ((1, 2.0),)
+# Levels (shrink factor, smoothing in mm) and share of the voxels.
+COARSE, FINE = (((2, 4.0),), 1.0), (((1, 2.0),), 0.3)
 _MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
 
 
@@ -67,14 +68,15 @@ def align_pet(mean: Volume, brain: Brain, *, affine: bool = False) -> Alignment:
     near = ndimage.binary_dilation(inside.data > 0.5, iterations=3)
     moving = registration.coarser(mean, WORK_MM)
 
-    def refine(pet: Volume, start: np.ndarray, levels, kind="rigid"):
+    def refine(pet: Volume, start: np.ndarray, step, kind="rigid"):
+        levels, sampling = step
         return registration.register(
             *(fixed, pet),
             start=start,
             kind=kind,
             fixed_mask=near,
             levels=levels,
-            sampling=1.0,
+            sampling=sampling,
         )
 
     shift = registration.middle(moving) - registration.middle(fixed)
@@ -82,12 +84,12 @@ def align_pet(mean: Volume, brain: Brain, *, affine: bool = False) -> Alignment:
         fixed, moving, rigid((0, 0, 0), shift), fixed_mask=near
     )
     tried = [refine(moving, start, COARSE) for start in starts]
-    best = max(tried, key=lambda pair: pair[1])[0]
+    best, coarsely = max(tried, key=lambda pair: pair[1])
     pet_from_t1, information = refine(moving, best, FINE)
     # The same point on the other side of the head, in the PET's mirror image.
     mirrored = Volume(moving.data, _MIRROR @ moving.affine)
     across = np.linalg.inv(brain.box_from_t1) @ _MIRROR @ brain.box_from_t1
-    _, other = refine(mirrored, _MIRROR @ pet_from_t1 @ across, FINE)
+    _, other = refine(mirrored, _MIRROR @ pet_from_t1 @ across, COARSE)
     if affine:
         pet_from_t1, _ = refine(moving, pet_from_t1, FINE, "affine")
-    return Alignment(np.linalg.inv(pet_from_t1), information, other - information)
+    return Alignment(np.linalg.inv(pet_from_t1), information, other - coarsely)

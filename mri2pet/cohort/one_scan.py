@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import SimpleITK
 
 from mri2pet.cohort import images, store
 from mri2pet.cohort.building import write_whole
@@ -87,8 +86,6 @@ def prepare_scan(
     ValueError
         The T1 cannot be used. A PET that cannot be used is no error.
     """
-    # One thread: sums in another order would be other bytes.
-    SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     scan, root = line.iloc[0], Path(folder)
     name = scan["scan_id"]
     raw = images.read_image(nifti_of(scan["mri"], root / "converted" / name), "T1")

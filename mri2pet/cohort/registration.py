@@ -12,6 +12,7 @@ regular sampling converge.
 from __future__ import annotations
 
 import itertools
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -235,6 +236,17 @@ def comparison(fixed, fixed_mask, metric: str, sampling: float):
     return method
 
 
+@contextmanager
+def _one_thread():
+    """Sum in one order, so that the same images give the same bytes."""
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
+
+
 def set_levels(method, levels) -> None:
     """Shrink factor and smoothing (mm) of each resolution, coarse to fine."""
     method.SetShrinkFactorsPerLevel([shrink for shrink, _ in levels])
@@ -245,7 +257,8 @@ def set_levels(method, levels) -> None:
 def execute(method, fixed: Volume, moving: Volume):
     """Run a registration; its transform, or a ValueError."""
     try:
-        return method.Execute(to_itk(fixed), to_itk(moving))
+        with _one_thread():
+            return method.Execute(to_itk(fixed), to_itk(moving))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].split(": ")[-1]
         raise ValueError(f"registration failed ({reason})") from None
@@ -354,7 +367,8 @@ def unbiased(
     shrink = [max(1, round(mm / s)) for s in volume.sizes]
     corrector = sitk.N4BiasFieldCorrectionImageFilter()
     corrector.SetMaximumNumberOfIterations(list(iterations))
-    corrector.Execute(sitk.Shrink(image, shrink), sitk.Shrink(inside, shrink))
+    with _one_thread():
+        corrector.Execute(sitk.Shrink(image, shrink), sitk.Shrink(inside, shrink))
     field = sitk.GetArrayFromImage(corrector.GetLogBiasFieldAsImage(image)).T
     inside_mean = float(field[mask].mean())
     return volume.with_data(volume.data / np.exp(field - inside_mean))

@@ -86,7 +86,8 @@ def _page(root: Path, table: pd.DataFrame, left_out: pd.DataFrame) -> str:
     rules = "\n".join(f"<tr>{_rule_cells(rule)}</tr>" for rule in RULES)
     summary = escape("; ".join(summary_lines(root)[:2]))
     return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Quality of {escape(root.name)}</title>
+<html lang="en"><head><meta charset="utf-8">
+<title>Quality of {escape(root.name)}</title>
 <meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body>
 <main><h1>Quality of {escape(root.name)}</h1><p>{summary}. The worst come first.
 <em>fail</em> is left out of the store; at <em>look</em> somebody should look.</p>

@@ -1,7 +1,7 @@
 """One picture per prepared scan, by which a person sees what went wrong.
 
-Upper row: the T1 in its own space with the outline of the brain mask. Middle row: in the
-box, the prepared MRI with the outline of the template's brain, and the PET over it.
+Upper row: the T1 in its own space with the outline of the brain mask. Middle row: in
+the box, the prepared MRI with the outline of the template's brain, and the PET over it.
 Lower row: the PET before and after motion correction, and the histograms.
 """
 
