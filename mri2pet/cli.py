@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import errno
-import json
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
-from mri2pet.commands import phantom, prepare
+from mri2pet.commands import phantom, prepare, synthesize
 
 EXIT_OK, EXIT_OURS, EXIT_USER = 0, 1, 2
 
@@ -95,21 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     phantom.add_options(add("phantom", phantom.run, phantom.TEXT, phantom.EXAMPLES))
     prepare.add_options(add("prepare", prepare.run, prepare.TEXT, prepare.EXAMPLES))
 
-    c = add(
-        "synthesize",
-        _synthesize,
-        "Make a synthetic PET (SUVR) of a T1, in the T1's own space. The T1 must be "
-        "brain-extracted and lie in MNI orientation.",
-        "mri2pet synthesize t1.nii.gz --out pet.nii.gz --samples 4 "
-        "--uncertainty sd.nii.gz",
-    )
-    c.add_argument("t1", help="NIfTI file")
-    c.add_argument("--out", required=True, help="NIfTI file to write")
-    c.add_argument("--samples", type=int, default=1, help="PETs to average")
-    c.add_argument("--uncertainty", default=None, help="NIfTI of the SD over samples")
-    c.add_argument("--checkpoint", default=None, help="default: newest finished run's")
-    c.add_argument("--calls", type=int, default=None, help="network calls a sample")
-    c.add_argument("--seed", type=int, default=4)
+    c = add("synthesize", synthesize.run, synthesize.TEXT, synthesize.EXAMPLES)
+    synthesize.add_options(c)
 
     c = add(
         "figures",
@@ -180,32 +165,6 @@ def _keep(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _synthesize(options: argparse.Namespace) -> int:
-    from mri2pet.cohort.images import save_image
-    from mri2pet.run import newest_checkpoint
-    from mri2pet.stages.real import synthesize_t1
-
-    out = _nifti_name(options.out)
-    sd = _nifti_name(options.uncertainty) if options.uncertainty else None
-    if sd is not None and options.samples < 2:
-        raise ValueError("--uncertainty needs --samples 2 or more")
-    checkpoint = options.checkpoint or newest_checkpoint()
-    made = synthesize_t1(
-        options.t1,
-        checkpoint=checkpoint,
-        samples=options.samples,
-        calls=options.calls,
-        seed=options.seed,
-    )
-    save_image(made.pet, out)
-    if sd is not None:
-        save_image(made.sd, sd)
-    sidecar = out.with_name(out.name.removesuffix(".gz").removesuffix(".nii") + ".json")
-    sidecar.write_text(json.dumps(made.card, indent=1) + "\n", encoding="utf-8")
-    print(f"{out}: synthetic PET in SUVR. {made.card['Notice']}")
-    return EXIT_OK
-
-
 def _figures(options: argparse.Namespace) -> int:
     from mri2pet.report.book import redraw_figures
     from mri2pet.run import Run
@@ -219,13 +178,6 @@ def _check(options: argparse.Namespace) -> int:
     from mri2pet.run import Run
 
     return EXIT_OK if check_run(Run.reopen(options.run)) else EXIT_OURS
-
-
-def _nifti_name(text: str) -> Path:
-    path = Path(text)
-    if not path.name.endswith((".nii", ".nii.gz")):
-        raise ValueError(f"{path}: expected a name that ends in .nii or .nii.gz")
-    return path
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ ALLOWED = {
         "run",
     },
     "exercises": {"core", "cohort", "training", "evaluation", "baselines"},
-    "commands": {"cohort", "machinery", "run", "report"},
+    "commands": {"cohort", "machinery", "stages", "run", "report"},
     "cli": {"cohort", "machinery", "stages", "run", "report", "commands"},
 }
 ROOM_OF_FILE = {

@@ -30,7 +30,10 @@ def t1(tmp_path_factory):
 
 @pytest.mark.parametrize(
     "command",
-    ["reproduce", "stage", "phantom", "synthesize", "figures", "keep", "check"],
+    [
+        *("reproduce", "stage", "phantom", "prepare", "synthesize", "figures"),
+        *("keep", "check"),
+    ],
 )
 def test_every_command_has_help_with_an_example(capsys, command):
     with pytest.raises(SystemExit) as caught:
@@ -42,7 +45,7 @@ def test_every_command_has_help_with_an_example(capsys, command):
 def test_synthesize_a_real_t1(capsys, network, t1, tmp_path):
     out, sd = tmp_path / "pet.nii.gz", tmp_path / "sd.nii.gz"
     status, text, err = run(
-        capsys, "synthesize", t1, "--out", out, "--uncertainty", sd,
+        capsys, "synthesize", t1, "--out", out, "--uncertainty", sd, "--prepared",
         "--samples", 2, "--calls", 3, "--checkpoint", network,
     )  # fmt: skip
     assert (status, err) == (0, "")
@@ -61,6 +64,7 @@ def test_synthesize_a_real_t1(capsys, network, t1, tmp_path):
     assert card["TrainedOn"] == "phantoms"
     assert "phantoms" in card["Notice"]
     assert card["Samples"] == 2
+    assert (tmp_path / "pet.png").stat().st_size > 10_000  # a picture to look at
 
 
 def _nifti(tmp_path, data, affine=None):
@@ -114,8 +118,8 @@ def _bad(kind, tmp_path, t1):
         ("NaN", "NaN"),
         ("constant", "every voxel is 3"),
         ("metres", "voxel sizes"),
-        ("elsewhere", "align the scan"),
-        ("no background", "extract the brain"),
+        ("elsewhere", "from that of MNI152; leave --prepared"),
+        ("no background", "are not background"),
     ],
 )
 def test_a_wrong_t1_is_refused_and_nothing_is_written(
@@ -125,7 +129,7 @@ def test_a_wrong_t1_is_refused_and_nothing_is_written(
     before = sorted(tmp_path.iterdir())
     status, _, err = run(
         capsys, "synthesize", path, "--out", tmp_path / "pet.nii.gz",
-        "--checkpoint", network,
+        "--checkpoint", network, "--prepared",
     )  # fmt: skip
     assert status == 2
     assert message in err

@@ -60,7 +60,8 @@ def load_study(folder: Path | None = None) -> Study | None:
         return None
     read = {"keep_default_na": False, "na_values": ["NA"]}
     tables = {
-        name: pd.read_csv(Path(folder) / f"{name}.csv", **read)
+        # A control has no design; a table that passed through pandas may say NA there.
+        name: _without_design(pd.read_csv(Path(folder) / f"{name}.csv", **read))
         for name in TABLES
         if (Path(folder) / f"{name}.csv").is_file()
     }
@@ -108,3 +109,7 @@ def save_study(run: Run, folder: Path | str | None = None) -> list[str]:
     }
     write_text(Path(folder) / "provenance.json", json.dumps(about, indent=1) + "\n")
     return found
+
+
+def _without_design(table: pd.DataFrame) -> pd.DataFrame:
+    return table.fillna({"design": ""}) if "design" in table else table

@@ -65,7 +65,8 @@ def learning_curves(run: Run) -> pd.DataFrame:
 
     def build(work: Path) -> None:
         (work / "results").mkdir(parents=True, exist_ok=True)
-        curves = pd.concat([pd.read_csv(s.path(), na_values=["NA"]) for s in stages])
+        read = {"keep_default_na": False, "na_values": ["NA"]}  # "" is no design
+        curves = pd.concat([pd.read_csv(s.path(), **read) for s in stages])
         curves.to_csv(work / "results/learning_curves.csv", index=False, na_rep="NA")
 
     done = run.stage(

@@ -15,9 +15,9 @@ from mri2pet.cohort.preprocessing import prepare_pet, prepare_t1
 from mri2pet.cohort.qc import judge, pet_numbers, t1_numbers
 from mri2pet.cohort.regions import COMPOSITE, REGIONS
 from mri2pet.cohort.registration import Volume
+from mri2pet.evaluation.preparation import preparation_errors
 
 GRIDS = (32, 64, 64), (16, 32, 32)
-CENTRE = np.array([0.0, -17.0, 5.0])
 
 
 def prepared(number, *, mm, frames, grids=GRIDS):
@@ -42,49 +42,14 @@ def coarse():
     return prepared(0, mm=4.0, frames=2)
 
 
-def brain_points(raw):
-    inside = np.argwhere(np.asarray(raw.brain.dataobj) > 0)[::50]
-    return rigid.apply(raw.brain.affine, inside)
-
-
-def errors(raw, t1, pet):
-    """Everything that the truth can be asked."""
-    points = brain_points(raw)
-    true_mask = np.asarray(raw.brain.dataobj) > 0
-    mask = t1.brain.mask
-    to_t1 = np.linalg.inv(raw.box_from_t1) @ raw.box_from_pet
-    in_pet = rigid.apply(np.linalg.inv(to_t1), points)
-    ours = pet.t1_from_pet @ pet.motion.mean_from_frame[0]
-    centre = rigid.apply(np.linalg.inv(raw.box_from_pet), CENTRE)
-    moves = [
-        found @ np.linalg.inv(true)
-        for found, true in zip(
-            pet.motion.first_from_frame, raw.first_from_frame, strict=True
-        )
-    ]
-    weights = t1.regions_RDHW
-    suvr = (weights * pet.pet_DHW).sum((1, 2, 3)) / weights.sum((1, 2, 3))
-    true = np.array([raw.known[f"suvr_{name}"] for name in REGIONS])
-    return {
-        "t1_mm": rigid.target_error(t1.box_from_t1, raw.box_from_t1, points).mean(),
-        "pet_mm": rigid.target_error(ours, to_t1, in_pet).mean(),
-        "dice": 2 * (true_mask & mask).sum() / (true_mask.sum() + mask.sum()),
-        "motion_mm": max(
-            np.linalg.norm(rigid.apply(m, centre) - centre) for m in moves
-        ),
-        "motion_degrees": max(rigid.degrees_of(m) for m in moves),
-        "suvr": dict(zip(REGIONS, suvr / true - 1, strict=True)),
-    }
-
-
 def test_coarse_scans_come_near_the_truth(coarse):
-    found = errors(*coarse)
-    assert found["t1_mm"] < 4
-    assert found["pet_mm"] < 3
-    assert found["dice"] > 0.9
-    assert found["motion_mm"] < 1
-    assert found["motion_degrees"] < 1
-    assert abs(np.mean([found["suvr"][name] for name in COMPOSITE])) < 0.08
+    found = preparation_errors(*coarse)
+    assert found.t1_mm < 4
+    assert found.pet_mm < 3
+    assert found.dice > 0.9
+    assert found.motion_mm.max() < 1
+    assert found.motion_degrees.max() < 1
+    assert abs(np.mean([found.suvr[name] for name in COMPOSITE])) < 0.08
 
 
 def test_prepared_volumes_keep_the_contract(coarse):
@@ -162,11 +127,11 @@ def test_fine_scans_meet_the_bars(number):
     raw, t1, pet = prepared(
         number, mm=2.0, frames=4, grids=((32, 96, 96), (16, 48, 48))
     )
-    found = errors(raw, t1, pet)
-    assert found["t1_mm"] < 2
-    assert found["pet_mm"] < 2
-    assert found["dice"] > 0.93
-    assert found["motion_mm"] < 0.5
-    assert found["motion_degrees"] < 0.5
-    assert max(abs(e) for e in found["suvr"].values()) < 0.05, found["suvr"]
+    found = preparation_errors(raw, t1, pet)
+    assert found.t1_mm < 2
+    assert found.pet_mm < 2
+    assert found.dice > 0.93
+    assert found.motion_mm.max() < 0.5
+    assert found.motion_degrees.max() < 0.5
+    assert max(abs(e) for e in found.suvr.values()) < 0.05, found.suvr
     assert judge(t1_numbers(t1.brain, t1.box_from_t1))[0] == "pass"

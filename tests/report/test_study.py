@@ -95,6 +95,15 @@ def test_only_the_rows_asked_for_are_drawn_and_the_absent_are_named(keep):
     assert len(labels) == 5  # and the levels of three controls
 
 
+def test_a_control_has_no_design_however_the_table_says_so(keep):
+    lines = pd.DataFrame(LINES)
+    unsaid = lines.assign(design=lines["design"].replace("", None))
+    for frame in (lines, unsaid):
+        curves, _ = long_run(keep(learning_curves=frame), KEYS)
+        labels = [t.get_text() for t in learning_curves(curves).legends[0].get_texts()]
+        assert len(labels) == len(set(labels)) == 5
+
+
 def test_what_is_said_follows_from_the_curves(keep):
     curves, _ = long_run(keep(learning_curves=pd.DataFrame(LINES)), KEYS)
     crossed = crossed_controls(curves)
