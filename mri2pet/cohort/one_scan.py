@@ -27,7 +27,7 @@ from mri2pet.cohort.preprocessing import (
 from mri2pet.cohort.qc import judge, pet_numbers, t1_numbers
 from mri2pet.cohort.registration import Volume
 
-VOLUMES = "volumes"
+VOLUMES, CONVERTED = "volumes", "converted"  # gone when the store is complete
 Draw = Callable[[Path, str, PreparedT1, PreparedPet | None, dict[str, Any]], None]
 
 
@@ -88,7 +88,7 @@ def prepare_scan(
     """
     scan, root = line.iloc[0], Path(folder)
     name = scan["scan_id"]
-    raw = images.read_image(nifti_of(scan["mri"], root / "converted" / name), "T1")
+    raw = images.read_image(nifti_of(scan["mri"], root / CONVERTED / name), "T1")
     images.check_t1(raw)
     t1 = prepare_t1(
         Volume(np.clip(raw.data, 0, None), raw.affine),
@@ -105,7 +105,7 @@ def prepare_scan(
     pet = None
     if scan["has_pet"] and about["t1"]["verdict"] != "fail":
         try:
-            pet, remarks = _pet(scan, t1, settings, root / "converted" / f"{name}_pet")
+            pet, remarks = _pet(scan, t1, settings, root / CONVERTED / f"{name}_pet")
         except ValueError as error:
             about["pet"] = {"verdict": "fail", "reasons": [str(error)], "used": False}
         else:

@@ -19,7 +19,14 @@ from mri2pet.cohort import store
 from mri2pet.cohort.bids import Dataset
 from mri2pet.cohort.building import FAILED, Build, check_same, file_hash, table_hash
 from mri2pet.cohort.inventory import Inventory, deal, take_inventory
-from mri2pet.cohort.one_scan import VOLUMES, Draw, Settings, prepare_scan, read_volumes
+from mri2pet.cohort.one_scan import (
+    CONVERTED,
+    VOLUMES,
+    Draw,
+    Settings,
+    prepare_scan,
+    read_volumes,
+)
 
 TRUTH = Path("derivatives/truth/truth.tsv")
 
@@ -153,7 +160,8 @@ def _finish(
     columns = ["mri", "pet", "pet_sidecar", "scan_id"]
     scans = scans.drop(columns=columns).rename_axis("scan_id")
     scans["mmse"] = scans["mmse"].astype("Int64")
-    shutil.rmtree(build.folder / VOLUMES)
+    for work in (VOLUMES, CONVERTED):
+        shutil.rmtree(build.folder / work, ignore_errors=True)
     store.seal(out, scans=scans, truth=known, readme=_readme(scans, table, settings))
 
 

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from mri2pet.cohort import template
+from mri2pet.cohort.geometry import default_work_mm
 from mri2pet.cohort.phantom import make_cohort, plan, simulate
-from mri2pet.cohort.phantom.making import default_work_mm
 from mri2pet.cohort.phantom.plan import choose_test
 from mri2pet.cohort.store import Store, partial_path
 

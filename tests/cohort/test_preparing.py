@@ -136,7 +136,7 @@ def test_killed_and_resumed_ends_with_the_same_bytes(damaged, store, tmp_path):
     assert (out / "qc" / "index.html").is_file()
 
 
-def test_without_truth_there_is_none_in_the_store(raw, tmp_path):
+def test_too_few_pairs_are_no_cohort(raw, tmp_path):
     root = tmp_path / "bids"
     shutil.copytree(raw, root, ignore=shutil.ignore_patterns("derivatives"))
     for person in sorted(root.glob("sub-*"))[3:]:

@@ -14,12 +14,6 @@ from mri2pet.cohort.phantom.tables import scan_table, truth_table
 from mri2pet.cohort.splits import check_no_leak
 
 
-def default_work_mm(grid_mri):
-    """Work voxel for an MRI grid: 3 mm at 64 in plane, 2 at 96, 1.5 at 144."""
-    finest = min(geometry.voxel_mm(grid_mri))
-    return float(np.clip(np.round(2.24 * finest) / 2, 1.0, 3.0))
-
-
 def make_cohort(
     path,
     *,
@@ -92,7 +86,7 @@ def make_cohort(
     grid_mri, grid_pet = geometry.check_shape(grid_mri), geometry.check_shape(grid_pet)
     if workers < 1:
         raise ValueError(f"workers must be at least 1; got {workers}")
-    work_mm = default_work_mm(grid_mri) if work_mm is None else float(work_mm)
+    work_mm = geometry.default_work_mm(grid_mri) if work_mm is None else float(work_mm)
     people = plan(
         unpaired=unpaired,
         labelled=labelled,
