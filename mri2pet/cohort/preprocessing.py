@@ -22,14 +22,7 @@ from mri2pet.cohort.alignment import align_pet
 from mri2pet.cohort.brain import Brain, find_brain
 from mri2pet.cohort.motion import Motion
 from mri2pet.cohort.normalise import brain_cells, unit_range
-from mri2pet.cohort.regions import (
-    DEEP_WHITE_FWHM,
-    REFERENCE,
-    REGIONS,
-    deep_white,
-    spatial_maps,
-    weigh,
-)
+from mri2pet.cohort.regions import REFERENCE, REGIONS, template_places, weigh
 from mri2pet.cohort.registration import Volume
 from mri2pet.cohort.tissue import tissue_shares
 
@@ -139,10 +132,8 @@ def _regions(brain: Brain, signal, mask, t1_from_box, grid_pet) -> np.ndarray:
     affine = t1_from_box @ geometry.grid_affine(shape)
     points = brain.shape.template_points(shape[::-1], affine).transpose(2, 1, 0, 3)
     gm, wm = tissue_shares(signal.numpy(), mask.numpy() > 0.5)
-    places = spatial_maps(*np.moveaxis(points, -1, 0))
+    places = template_places(points)
     gm, wm = torch.from_numpy(gm), torch.from_numpy(wm)
-    wide = geometry.apply_axes(wm, geometry.resampling(shape, shape, DEEP_WHITE_FWHM))
-    places["white_matter"] = deep_white(wide.numpy(), places["cerebellum"])
     stack = torch.from_numpy(np.stack([places[name] for name in REGIONS]))
     weights = geometry.apply_axes(
         weigh(stack, gm, wm), geometry.resampling(tuple(grid_pet), shape)

@@ -9,6 +9,8 @@ cingulate and precuneus, lateral parietal, lateral temporal cortex, over the who
 cerebellum.
 """
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 
@@ -128,6 +130,43 @@ def deep_white(wm_blurred, cerebellum):
     return (inside * (1.0 - cerebellum)).astype(np.float32)
 
 
+@lru_cache(maxsize=1)
+def _template_maps():
+    """Tissue and mask of MNI152 on the box, and where each region may lie in it."""
+    fine = geometry.work_shape(_TEMPLATE_MM)
+    brain = template.mni152()
+    maps = np.stack([brain.gm, brain.wm, brain.mask])
+    gm, wm, mask = template.on_box(brain, maps, fine)
+    spatial = spatial_maps(*grid_coordinates(fine))
+    wide = geometry.apply_axes(wm, geometry.resampling(fine, fine, DEEP_WHITE_FWHM))
+    spatial["white_matter"] = deep_white(wide.numpy(), spatial["cerebellum"])
+    return gm, wm, mask, spatial
+
+
+def template_places(points):
+    """Where each region may lie, at points of MNI152.
+
+    Parameters
+    ----------
+    points : numpy.ndarray, shape (..., 3)
+        MNI mm, x, y, z.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        Like `spatial_maps`, and the template's deep white matter: a person's own
+        tissue map, blurred, would call more of a brain deep the sharper it is.
+    """
+    from scipy.ndimage import map_coordinates
+
+    places = spatial_maps(*np.moveaxis(points, -1, 0))
+    deep = _template_maps()[-1]["white_matter"]
+    to_voxel = np.linalg.inv(geometry.grid_affine(deep.shape))
+    index = np.moveaxis(points @ to_voxel[:3, :3].T + to_voxel[:3, 3], -1, 0)
+    places["white_matter"] = map_coordinates(deep.T, index, order=1)
+    return places
+
+
 def template_regions(shape):
     """Region weights of the MNI152 template on a grid of the box.
 
@@ -146,12 +185,7 @@ def template_regions(shape):
         The template's brain mask, 0 or 1.
     """
     fine = geometry.work_shape(_TEMPLATE_MM)
-    brain = template.mni152()
-    maps = np.stack([brain.gm, brain.wm, brain.mask])
-    gm, wm, mask = template.on_box(brain, maps, fine)
-    spatial = spatial_maps(*grid_coordinates(fine))
-    wide = geometry.apply_axes(wm, geometry.resampling(fine, fine, DEEP_WHITE_FWHM))
-    spatial["white_matter"] = deep_white(wide.numpy(), spatial["cerebellum"])
+    gm, wm, mask, spatial = _template_maps()
     stack = torch.from_numpy(np.stack([spatial[name] for name in REGIONS]))
     stack = torch.cat([weigh(stack, gm, wm), mask[None]])
     matrices = geometry.resampling(geometry.check_shape(shape), fine)
