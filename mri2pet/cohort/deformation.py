@@ -20,7 +20,8 @@ from mri2pet.cohort.rigid import apply
 MESH = 6  # B-spline cells along each axis, about 30 mm wide
 ITERATIONS, SAMPLING = 12, 0.5  # twice as many gain nothing
 _FIELD_MM = 4.0
-_INVERSIONS = 15
+_KNOTS_MM = 6.0  # the splines bend over 30 mm: between these knots they are straight
+_INVERSIONS, _NEAR_MM = 15, 0.01
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,9 @@ class Deformation:
         wanted = apply(np.linalg.inv(self.matrix), points_mm)
         found = wanted
         for _ in range(_INVERSIONS):
-            found = wanted - self.shifts(found)
+            before, found = found, wanted - self.shifts(found)
+            if np.abs(found - before).max() < _NEAR_MM:
+                break
         return found
 
     def template_points(self, shape, affine: np.ndarray) -> np.ndarray:
@@ -82,7 +85,7 @@ class Deformation:
             In mm. The map is smooth: it is inverted on every few voxels only.
         """
         sizes = np.linalg.norm(affine[:3, :3], axis=0)
-        steps = np.maximum(1, np.round(_FIELD_MM / sizes)).astype(int)
+        steps = np.maximum(1, np.round(_KNOTS_MM / sizes)).astype(int)
         knots = [np.arange(0, n + s, s) for n, s in zip(shape, steps, strict=True)]
         voxels = np.stack(np.meshgrid(*knots, indexing="ij"), axis=-1)
         found = self.to_template(apply(affine, voxels.reshape(-1, 3)))

@@ -144,7 +144,7 @@ def _template_maps():
 
 
 def template_places(points):
-    """Where each region may lie, at points of MNI152.
+    """Where each region may lie, and the template's tissue, at points of MNI152.
 
     Parameters
     ----------
@@ -153,18 +153,22 @@ def template_places(points):
 
     Returns
     -------
-    dict of str to numpy.ndarray
+    places : dict of str to numpy.ndarray
         Like `spatial_maps`, and the template's deep white matter: a person's own
         tissue map, blurred, would call more of a brain deep the sharper it is.
+    gm, wm : numpy.ndarray
+        Tissue shares of the template.
     """
     from scipy.ndimage import map_coordinates
 
-    places = spatial_maps(*np.moveaxis(points, -1, 0))
-    deep = _template_maps()[-1]["white_matter"]
+    gm, wm, _, spatial = _template_maps()
+    deep = spatial["white_matter"]
     to_voxel = np.linalg.inv(geometry.grid_affine(deep.shape))
     index = np.moveaxis(points @ to_voxel[:3, :3].T + to_voxel[:3, 3], -1, 0)
-    places["white_matter"] = map_coordinates(deep.T, index, order=1)
-    return places
+    deep, gm, wm = (
+        map_coordinates(m.T, index, order=1) for m in (deep, gm.numpy(), wm.numpy())
+    )
+    return spatial_maps(*np.moveaxis(points, -1, 0)) | {"white_matter": deep}, gm, wm
 
 
 def template_regions(shape):

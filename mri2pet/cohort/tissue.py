@@ -1,19 +1,21 @@
 """Grey and white matter of a T1 from its intensities.
 
-The brain's voxels are mixtures of CSF, grey and white matter whose mean signals a
-Gaussian mixture finds; between two means a voxel holds the share that a straight line
-says (Santago and Gage 1993).
+The signal of a voxel is the mean of its tissues' signals. How bright pure CSF, grey and
+white matter are in this scan follows from a linear regression of the signal on the
+template's tissue shares, deformed to the person; between two of these signals a voxel
+holds the share that a straight line says. (A mixture of Gaussians, with or without
+densities for mixed voxels (Santago and Gage 1993), finds no pure tissue in 2 mm voxels:
+it came out a quarter off on phantoms, and elsewhere after the smallest change.)
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-_SAMPLE = 40_000  # voxels that the mixture is fitted to
-_FIRST = (0.05, 0.4, 0.8)  # quantiles: first guesses of the means
 
-
-def tissue_shares(t1: np.ndarray, brain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def tissue_shares(
+    t1: np.ndarray, brain: np.ndarray, expected_gm: np.ndarray, expected_wm: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Shares of grey and white matter.
 
     Parameters
@@ -21,6 +23,8 @@ def tissue_shares(t1: np.ndarray, brain: np.ndarray) -> tuple[np.ndarray, np.nda
     t1 : ndarray
         Bias-corrected signal.
     brain : ndarray of bool, same shape
+    expected_gm, expected_wm : ndarray, same shape
+        Shares of the template, deformed to the person.
 
     Returns
     -------
@@ -30,24 +34,17 @@ def tissue_shares(t1: np.ndarray, brain: np.ndarray) -> tuple[np.ndarray, np.nda
     Raises
     ------
     ValueError
-        The brain has no three tissues of different signal.
+        The tissues have not the signals of a T1: CSF dark, white matter bright.
     """
-    from sklearn.mixture import GaussianMixture
-
-    inside = t1[brain].astype(float)
-    sample = inside[:: max(1, inside.size // _SAMPLE), None]
-    if sample.size < 1000 or not sample.std() > 0:
-        raise ValueError(f"the brain has {inside.size} voxels or no contrast")
-    mixture = GaussianMixture(
-        3,
-        means_init=np.quantile(sample, _FIRST)[:, None],
-        covariance_type="spherical",
-        random_state=0,
-        reg_covar=1e-6 * sample.var(),
-    ).fit(sample)
-    csf, gm, wm = np.sort(mixture.means_.ravel())
-    grey_or_more = np.clip((t1 - csf) / max(gm - csf, 1e-6), 0.0, 1.0)
-    white = np.clip((t1 - gm) / max(wm - gm, 1e-6), 0.0, 1.0)
-    white = white * brain
-    grey = (grey_or_more - white).clip(0.0, 1.0) * brain
-    return grey.astype(np.float32), white.astype(np.float32)
+    gm, wm = expected_gm[brain], expected_wm[brain]
+    shares = np.stack([np.clip(1 - gm - wm, 0, 1), gm, wm], axis=1)
+    signal = t1[brain].astype(float)
+    (csf, gm, wm), *_ = np.linalg.lstsq(shares.astype(float), signal, rcond=None)
+    if not csf < gm < wm:
+        raise ValueError(
+            f"CSF, grey and white matter have signals {csf:.3g}, {gm:.3g}, {wm:.3g}: "
+            "not the contrast of a T1, or not aligned"
+        )
+    white = np.clip((t1 - gm) / (wm - gm), 0.0, 1.0)
+    grey = (np.clip((t1 - csf) / (gm - csf), 0.0, 1.0) - white).clip(0.0, 1.0)
+    return (grey * brain).astype(np.float32), (white * brain).astype(np.float32)
