@@ -96,6 +96,15 @@ class PrepareConfig(_Frozen):
     scheduler: str | None = None  # address of a Dask scheduler; None = here
 
 
+class RawConfig(_Frozen):
+    """Raw phantoms that chapter 2 prepares."""
+
+    raw_people: int = Field(2, ge=1)
+    t1_mm: float = Field(2.0, ge=0.8, le=6)  # voxels of the scanners
+    pet_mm: float = Field(2.5, ge=0.8, le=6)
+    frames: int = Field(4, ge=2, le=30)
+
+
 class BodyConfig(_Frozen):
     """The fast denoiser, `SpatialUNet`."""
 
@@ -269,6 +278,7 @@ class Profile(_Frozen):
     grids: Grids
     cohort: CohortConfig
     prepare: PrepareConfig = PrepareConfig()
+    raw: RawConfig = RawConfig()
     split: Literal["patient", "pair"] = "patient"
     body: BodyConfig = BodyConfig()
     style: StyleConfig

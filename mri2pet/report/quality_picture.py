@@ -8,6 +8,7 @@ Lower row: the PET before and after motion correction, and the histograms.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,33 @@ PLANES = ("sagittal", "coronal", "axial")
 COLOURS = {"pass": "#1b7837", "look": "#b35806", "fail": "#b2182b"}
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What the picture is made of.
+
+    Attributes
+    ----------
+    t1 : Volume
+        Without bias field, in its own space.
+    mask : ndarray
+        Of the brain, on the T1's grid.
+    mri_DHW, brain_DHW : ndarray
+        In the box.
+    pet_DHW : ndarray or None
+        SUVR in the box.
+    before, after : Volume or None
+        Mean of the PET's frames, without and with motion correction.
+    """
+
+    t1: Volume
+    mask: np.ndarray
+    mri_DHW: np.ndarray
+    brain_DHW: np.ndarray
+    pet_DHW: np.ndarray | None = None
+    before: Volume | None = None
+    after: Volume | None = None
+
+
 def draw_quality(
     path: Path,
     scan_id: str,
@@ -45,30 +73,50 @@ def draw_quality(
     about : dict
         Under t1 and pet: verdict and reasons.
     """
+    shown = Shown(t1.brain.t1, t1.brain.mask, t1.mri_DHW, t1.brain_DHW)
+    if pet is not None:
+        motion = pet.motion
+        shown = replace(
+            shown, pet_DHW=pet.pet_DHW, before=motion.before, after=motion.mean
+        )
+    figure = quality_figure(scan_id, shown, about)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    figure.savefig(temporary, dpi=70, format="png", metadata={"Software": None})
+    os.replace(temporary, path)
+
+
+def quality_figure(scan_id: str, shown: Shown, about: dict[str, Any]) -> Figure:
+    """Draw a scan's picture for quality control.
+
+    Parameters
+    ----------
+    scan_id : str
+    shown : Shown
+    about : dict
+        Under t1 and pet: verdict and reasons.
+    """
     figure = Figure(figsize=(9, 8.4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(3, 3)
     figure.suptitle(_title(scan_id, about), fontsize=9)
-    upright = _upright(Volume(t1.brain.t1.data, t1.brain.t1.affine))
-    mask = _upright(t1.brain.t1.with_data(t1.brain.mask.astype(np.float32)))
+    upright = _upright(shown.t1)
+    mask = _upright(shown.t1.with_data(shown.mask.astype(np.float32)))
     for number, (axis, plane) in enumerate(zip(axes[0], PLANES, strict=True)):
         place = _middle_of(mask, number)
         _draw_own(axis, upright, number, place)
-        shown = np.take(mask.data, place, number).T
-        axis.contour(shown, [0.5], colors="tab:red", linewidths=0.8)
+        inside = np.take(mask.data, place, number).T
+        axis.contour(inside, [0.5], colors="tab:red", linewidths=0.8)
         axis.set_title(f"T1 as given, brain mask ({plane})", fontsize=8)
     template, inside, _ = mni()
     for axis, plane in zip(axes[1], PLANES, strict=True):
-        draw_slice(axis, t1.mri_DHW, "mri", plane=plane)
-        if pet is not None:
-            _overlay(axis, pet.pet_DHW, plane)
+        draw_slice(axis, shown.mri_DHW, "mri", plane=plane)
+        if shown.pet_DHW is not None:
+            _overlay(axis, shown.pet_DHW, plane)
         _outline(axis, template.with_data(inside.astype(np.float32)), plane)
-        what = "PET over MRI" if pet is not None else "MRI"
+        what = "MRI" if shown.pet_DHW is None else "PET over MRI"
         axis.set_title(f"{what}, outline of MNI152", fontsize=8)
-    _lower(axes[2], t1, pet)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    figure.savefig(temporary, dpi=70, format="png", metadata={"Software": None})
-    os.replace(temporary, path)
+    _lower(axes[2], shown)
+    return figure
 
 
 def _title(scan_id: str, about: dict[str, Any]) -> str:
@@ -127,26 +175,26 @@ def _outline(axis, inside: Volume, plane: str) -> None:
     )
 
 
-def _lower(axes, t1: PreparedT1, pet: PreparedPet | None) -> None:
-    if pet is None:
+def _lower(axes, shown: Shown) -> None:
+    if shown.pet_DHW is None:
         for axis in axes[:2]:
             axis.set_axis_off()
         axes[0].text(0.5, 0.5, "no PET", ha="center", transform=axes[0].transAxes)
     else:
         for axis, volume, name in (
-            (axes[0], pet.motion.before, "before"),
-            (axes[1], pet.motion.mean, "after"),
+            (axes[0], shown.before, "before"),
+            (axes[1], shown.after, "after"),
         ):
             whole = _upright(volume)
             _draw_own(axis, whole, 2, whole.data.shape[2] // 2, "magma")
             axis.set_title(f"PET {name} motion correction", fontsize=8)
     last = axes[2]
-    values = t1.mri_DHW[t1.mri_DHW > 0]
+    values = shown.mri_DHW[shown.mri_DHW > 0]
     last.hist(values, bins=60, histtype="step", color="black", density=True)
     last.set_xlabel("T1 in the brain (black)", fontsize=8)
     last.set_yticks([])
-    if pet is not None:
+    if shown.pet_DHW is not None:
         twin = last.twiny()
-        inside = pet.pet_DHW[t1.brain_DHW > 0]
+        inside = shown.pet_DHW[shown.brain_DHW > 0]
         twin.hist(inside, bins=60, histtype="step", color="tab:purple", density=True)
         twin.set_xlabel("SUVR in the brain (purple)", fontsize=8)

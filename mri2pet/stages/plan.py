@@ -22,6 +22,7 @@ from mri2pet.stages.cases import cases
 from mri2pet.stages.certainty import certainty
 from mri2pet.stages.chance import chance
 from mri2pet.stages.clinical import clinical
+from mri2pet.stages.preprocessing import preprocessing
 from mri2pet.stages.rows import DESIGNS, learned_rows, table1_rows
 from mri2pet.stages.sample import MAIN_ROWS
 from mri2pet.stages.table1 import Arm, arms, attempt
@@ -47,6 +48,7 @@ COST = {
     "train_gan": 0.28e-6,  # a sample per MRI voxel, both players; always float32
     "style": 5.1e-6,  # a step of one volume per PET voxel, mean of both Gram matrices
     "half": 0.65,  # what bfloat16 leaves of these, where the processor has it
+    "raw_person": 30.0,  # made and prepared; registration works on a grid of its own
     "person": 1.0e-6,  # a phantom per MRI voxel
     "chapter": 15.0,  # kernel, imports, figures
     "probe": 0.0085,  # the probe below
@@ -54,7 +56,13 @@ COST = {
 
 
 def cohort(run: Run) -> None:
-    """Chapters 1 to 3."""
+    """Chapters 1 and 3."""
+    run.cohort()
+
+
+def raw_scans(run: Run) -> None:
+    """Chapter 2: raw phantoms, prepared."""
+    preprocessing(run)
     run.cohort()
 
 
@@ -133,6 +141,7 @@ def table3(run: Run) -> None:
 
 CHAPTERS: dict[str, Callable[[Run], None]] = {
     "01_cohort": cohort,
+    "02_preprocessing": raw_scans,
     "03_diffusion": cohort,
     "04_style_transfer": style,
     "05_laplacian_loss": scratch,
@@ -148,6 +157,7 @@ CHAPTERS: dict[str, Callable[[Run], None]] = {
 # Names of `mri2pet stage`.
 STAGES: dict[str, Callable[[Run], None]] = {
     "cohort": cohort,
+    "preprocessing": preprocessing,
     "style": style,
     "pretrain": lambda run: [run.pretrain(k, d) for d in DESIGNS for k in KINDS],
     "finetune": lambda run: [run.finetune(*key) for key in learned_rows()],
@@ -203,6 +213,7 @@ def estimate(run: Run) -> dict[str, float]:
     calls += asked * draw.samples * draw.calls
     seconds = {
         "cohort": COST["person"] * mri * (people.unpaired + 2 * (scans + asked)),
+        "raw scans": COST["raw_person"] * profile.raw.raw_people / 2,
         "style": 2 * COST["style"] * pet * profile.style.volumes * profile.style.steps,
         "training": COST["train"] * pet * samples,
         "published network": pet * (COST["train_published"] * own)

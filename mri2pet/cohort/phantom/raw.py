@@ -44,6 +44,8 @@ class RawScan:
         float32, Bq/mL, (x, y, z, frames), decay-corrected; None without a PET.
     brain : Nifti1Image
         uint8, the true brain on the T1's grid.
+    bias : Nifti1Image
+        float32, by what the scanner multiplied the T1's signal, on the T1's grid.
     box_from_t1 : ndarray, shape (4, 4)
     box_from_pet : ndarray or None
         Of the first frame.
@@ -56,6 +58,7 @@ class RawScan:
     t1: nib.Nifti1Image
     pet: nib.Nifti1Image | None
     brain: nib.Nifti1Image
+    bias: nib.Nifti1Image
     box_from_t1: np.ndarray
     box_from_pet: np.ndarray | None
     first_from_frame: tuple[np.ndarray, ...]
@@ -99,15 +102,15 @@ def scan(
     head_rng = person_generator(seed, person.person, RAW, _HEAD)
     head = build_head(tissues.mask[0], shape.scale, head_rng)
     rng = person_generator(seed, person.person, RAW, 3 * person.visit + 3 + _T1)
-    t1, brain, box_from_t1 = _t1(tissues, head, person, seed, t1_mm, rng)
+    t1, brain, bias, box_from_t1 = _t1(tissues, head, person, seed, t1_mm, rng)
     [known] = anatomy.measures(tissues)
     if not person.has_pet:
-        return RawScan(t1, None, brain, box_from_t1, None, (), known)
+        return RawScan(t1, None, brain, bias, box_from_t1, None, (), known)
     rng = person_generator(seed, person.person, RAW, 3 * person.visit + 3 + _PET)
     uptake, truth = _uptake(tissues, head, person, seed)
     dynamic, box_from_pet, moves = _pet(uptake, head, pet_mm, frames, rng)
     known |= truth
-    return RawScan(t1, dynamic, brain, box_from_t1, box_from_pet, moves, known)
+    return RawScan(t1, dynamic, brain, bias, box_from_t1, box_from_pet, moves, known)
 
 
 def check_scanners(t1_mm: float, pet_mm: float, frames: int) -> None:
@@ -146,7 +149,8 @@ def _t1(tissues, head: Head, person, seed, t1_mm, rng):
     maps = torch.stack([whole, inside])
     sampled = _sample(maps, head, np.linalg.inv(scanner_from_box) @ affine, grid)
     image, brain = sampled
-    image = image * np.exp(r.BIAS_SD * _smooth_field(grid, t1_mm, rng))
+    bias = np.exp(r.BIAS_SD * _smooth_field(grid, t1_mm, rng))
+    image = image * bias
     noise = rng.standard_normal((2, *grid), dtype=np.float32)
     noise *= k.T1_NOISE * k.T1_MEANS["wm"]
     image = np.hypot(image + noise[0], noise[1])
@@ -154,7 +158,8 @@ def _t1(tissues, head: Head, person, seed, t1_mm, rng):
     order = _any_orientation(rng)
     t1 = _stored(np.round(image * level).astype(np.int16), affine, order)
     mask = _stored((brain > 0.5).astype(np.uint8), affine, order)
-    return t1, mask, np.linalg.inv(scanner_from_box)
+    bias = _stored(bias.astype(np.float32), affine, order)
+    return t1, mask, bias, np.linalg.inv(scanner_from_box)
 
 
 def _uptake(tissues, head: Head, person, seed):
