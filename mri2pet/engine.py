@@ -20,6 +20,7 @@ from mri2pet import provenance
 from mri2pet.artifacts import Stage, hold, replace, write_text
 from mri2pet.config import Profile
 
+_WAIT_S = 0.5  # between looks whether another process has finished a stage
 STAGES_VARIABLE = "MRI2PET_STAGES_READ"  # a file that lists the stages asked for
 
 
@@ -56,6 +57,7 @@ class Engine:
         inputs: list[Stage],
         outputs: list[str],
         build: Callable[[Path], None],
+        together: bool = False,
     ) -> Stage:
         """Return a stage, computed now if it is not there with the same key.
 
@@ -73,6 +75,9 @@ class Engine:
         build : callable
             Writes the outputs, under the same relative paths, below the folder it
             is given. The folder survives a kill, so work can go on from there.
+        together : bool
+            Among processes that `torchrun` started, all of them build (a training);
+            otherwise the first one does, and the others wait for it.
 
         Raises
         ------
@@ -88,6 +93,8 @@ class Engine:
                 return _as_stage(root, found)
         if self.may_compute is not None and not name.startswith(self.may_compute):
             raise ValueError(f"{name} is not finished in this run")
+        if int(os.environ.get("RANK", "0")) > 0:
+            return self._follow(name, key, build if together else None)
         old = _load_record(self.path, name)
         self.log(f"  {name}: {_reason(old, parts, self.path)}")
         with self._lock(name):
@@ -109,6 +116,25 @@ class Engine:
                 replace(work / output, self.path / output)
             write_text(_record_path(self.path, name), json.dumps(record, indent=1))
             shutil.rmtree(work)
+        return _as_stage(self.path, record)
+
+    def _follow(
+        self, name: str, key: str, build: Callable[[Path], None] | None
+    ) -> Stage:
+        """What a process other than the first one does: build along, or wait."""
+        work = self.path / "work" / f"{name}-{key[:16]}"
+        if build is not None:
+            mine = work.with_name(f".{work.name}.{os.environ['RANK']}")
+            shutil.rmtree(mine, ignore_errors=True)
+            if work.exists():  # begun before: all go on from the same state
+                shutil.copytree(work, mine)
+            mine.mkdir(parents=True, exist_ok=True)
+            with _threads(self.profile.threads):
+                build(mine)
+            shutil.rmtree(mine)
+        # If the first process fails, torchrun ends this one, too.
+        while not ((record := _load_record(self.path, name)) and record["key"] == key):
+            time.sleep(_WAIT_S)
         return _as_stage(self.path, record)
 
     def _note(self, name: str, key: str) -> None:

@@ -1,9 +1,10 @@
-"""Two processes at an equal global batch learn what one learns."""
+"""Two processes at an equal global batch learn what one learns, as a stage too."""
 
 import os
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 import torch
 
@@ -36,9 +37,24 @@ if int(__import__("os").environ.get("RANK", "0")) == 0:
 """
 
 
-def learn(tmp_path, processes):
+STAGES = """
+import sys
+from mri2pet.config import load_profile
+from mri2pet.run import Run
+
+profile = load_profile(
+    "smoke", pretrain_steps=4, unpaired=4, labelled=2, train=4, volumes=2, threads=1
+)
+run = Run(profile, __import__("pathlib").Path(sys.argv[1]))
+run._prepare()
+learned = run.pretrain("self", "corrected")
+print("learned", learned.path)
+"""
+
+
+def learn(tmp_path, processes, content=SCRIPT):
     script, out = tmp_path / "learn.py", tmp_path / f"{processes}.pt"
-    script.write_text(SCRIPT)
+    script.write_text(content)
     command = [sys.executable, str(script), str(out)]
     if processes > 1:
         launcher = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}"]
@@ -52,7 +68,7 @@ def learn(tmp_path, processes):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    return torch.load(out, weights_only=True)
+    return torch.load(out, weights_only=True) if content is SCRIPT else (out, done)
 
 
 @pytest.mark.slow
@@ -66,3 +82,20 @@ def test_two_processes_learn_what_one_learns(tmp_path):
     )
     for name, weight in one["weights"].items():
         torch.testing.assert_close(two["weights"][name], weight, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_stage_is_computed_once_by_all_processes(tmp_path):
+    (one, _), (two, said) = (learn(tmp_path, n, STAGES) for n in (1, 2))
+    curves = [
+        pd.read_parquet(run / "checkpoints/pretrain-self-corrected/losses.parquet")
+        for run in (one, two)
+    ]
+    pd.testing.assert_frame_equal(*curves, rtol=1e-3)
+    # The cohort is made by the first process alone, and everything is left tidy.
+    assert said.stdout.count("cohort: computing") == 1
+    assert said.stdout.count("learned") == 2
+    assert not list((two / "work").iterdir())
+    assert sorted(p.name for p in (one / "stages").iterdir()) == sorted(
+        p.name for p in (two / "stages").iterdir()
+    )

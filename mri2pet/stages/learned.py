@@ -254,6 +254,7 @@ def learn(
         inputs=inputs,
         outputs=[output],
         build=build,
+        together=True,
     )
     learned = load_learned(stage.path())
     return replace(learned, stage=stage)
