@@ -20,6 +20,7 @@ from mri2pet.cohort.one_scan import Settings
 from mri2pet.cohort.phantom.dataset import make_dataset
 from mri2pet.cohort.preparing import prepare
 from mri2pet.cohort.store import Store
+from mri2pet.scheduling import on_cluster
 
 pytestmark = pytest.mark.slow
 SETTINGS = Settings((32, 64, 64), (16, 32, 32), fractions=(0.5, 0.25, 0.25))
@@ -134,6 +135,21 @@ def test_killed_and_resumed_ends_with_the_same_bytes(damaged, store, tmp_path):
     assert first_names <= set(ours)
     assert [n for n in sorted(first_names) if ours[n] != first[n]] == []
     assert (out / "qc" / "index.html").is_file()
+
+
+def test_a_cluster_gives_the_same_bytes(damaged, store, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    out = tmp_path / "there.zarr"
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
+        on_cluster(cluster.scheduler_address),
+    ):
+        prepare(read_bids(damaged[0]), out, SETTINGS, cluster=True)
+    ours, first = tree(out), tree(store.path)
+    assert {n for n in ours if ours[n] != first.get(n)} == set()
+    assert set(ours) == set(first)
 
 
 def test_too_few_pairs_are_no_cohort(raw, tmp_path):
