@@ -9,7 +9,7 @@ import pytest
 
 from mri2pet.cli import main
 from mri2pet.cohort import rigid
-from mri2pet.cohort.brain import find_brain, head_mask, mni
+from mri2pet.cohort.brain import find_brain, mni, whole_head
 from mri2pet.cohort.phantom import plan
 from mri2pet.cohort.phantom.raw import scan
 from mri2pet.cohort.registration import Volume
@@ -42,7 +42,7 @@ def test_a_turned_head_gets_its_pet_where_its_brain_is(network, tmp_path, capsys
     np.testing.assert_allclose(pet.affine, raw.t1.affine, atol=1e-4)
     values = pet.get_fdata()
     volume = Volume(np.asarray(raw.t1.dataobj, np.float32), raw.t1.affine)
-    head = head_mask(volume)
+    head = whole_head(volume)
     assert (values[~head] == 0).all()
     true = np.asarray(raw.brain.dataobj) > 0
     assert values[true].mean() > 2 * values[head & ~true].mean()
@@ -65,7 +65,7 @@ def test_a_real_head_gets_a_plausible_pet(network, tmp_path):
     np.testing.assert_allclose(pet.affine, source.affine, atol=1e-4)
     volume = Volume(np.squeeze(np.asarray(source.dataobj, np.float32)), source.affine)
     values = pet.get_fdata()
-    assert (values[~head_mask(volume)] == 0).all()
+    assert (values[~whole_head(volume)] == 0).all()
 
 
 @real

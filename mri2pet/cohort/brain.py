@@ -111,6 +111,21 @@ def head_mask(t1: Volume) -> np.ndarray:
     return ndimage.binary_fill_holes(labels == sizes.argmax())
 
 
+def whole_head(t1: Volume) -> np.ndarray:
+    """The head with its bone: what its outline encloses in a slice of any direction.
+
+    The skull is as dark as air, and open where the image ends, so that three dimensions
+    enclose less than two.
+    """
+    inside = head_mask(t1)
+    for axis in range(3):
+        slices = np.moveaxis(inside, axis, 0)
+        inside = np.moveaxis(
+            np.stack([ndimage.binary_fill_holes(one) for one in slices]), 0, axis
+        )
+    return inside
+
+
 def _align(t1: Volume, head: np.ndarray) -> Deformation:
     """From a first guess to a deformation, each step from the last one's result."""
     fixed, brain, around = mni()

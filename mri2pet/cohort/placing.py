@@ -105,7 +105,7 @@ def place_raw(path: str | Path, mri_shape: Shape, pet_shape: Shape) -> Placed:
     return Placed(
         made.mri_DHW,
         nib.Nifti1Image(raw.data, raw.affine),
-        brain.head_mask(volume),
+        brain.whole_head(volume),
         made.brain.mask,
         made.box_from_t1,
         verdict,
