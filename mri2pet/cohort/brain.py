@@ -34,6 +34,8 @@ class Brain:
         The brain, on the T1's grid.
     box_from_t1 : ndarray, shape (4, 4)
         Rigid: the brain keeps its own size.
+    affine_box_from_t1 : ndarray, shape (4, 4)
+        Affine: the brain takes the template's size.
     shape : Deformation
         From MNI152 to the T1.
     """
@@ -41,6 +43,7 @@ class Brain:
     t1: Volume
     mask: np.ndarray
     box_from_t1: np.ndarray
+    affine_box_from_t1: np.ndarray
     shape: Deformation
 
 
@@ -87,8 +90,14 @@ def find_brain(t1: Volume) -> Brain:
     fixed, brain, _ = mni()
     points = rigid.apply(fixed.affine, np.argwhere(brain)[::17])
     # Points of the template are those of the box: both are MNI152 millimetres.
-    box_from_t1 = rigid.nearest_rigid(shape.to_t1(points), points)
-    return Brain(registration.unbiased(t1, mask), mask, box_from_t1, shape)
+    moved = shape.to_t1(points)
+    return Brain(
+        registration.unbiased(t1, mask),
+        mask,
+        rigid.nearest_rigid(moved, points),
+        rigid.nearest_affine(moved, points),
+        shape,
+    )
 
 
 def head_mask(t1: Volume) -> np.ndarray:
@@ -148,7 +157,7 @@ def _align(t1: Volume, head: np.ndarray) -> Deformation:
         levels=((2, 2.0),),
         sampling=1.0,
     )
-    best, _ = registration.register(
+    stretched, _ = registration.register(
         *(fixed, t1),
         start=best,
         kind="affine",
@@ -156,7 +165,7 @@ def _align(t1: Volume, head: np.ndarray) -> Deformation:
         levels=((4, 4.0), (2, 2.0)),
         sampling=1.0,
     )
-    return deform(fixed, t1, best, around)
+    return deform(fixed, t1, [stretched, best], around)
 
 
 def _first_guess(t1: Volume, head, fixed: Volume, brain) -> np.ndarray:

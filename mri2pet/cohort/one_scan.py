@@ -101,7 +101,7 @@ def prepare_scan(
     about["pet"] = None
     volumes = {"mri": t1.mri_DHW, "brain": t1.brain_DHW}
     maps = {"t1": Path(scan["mri"]).name, "box_from_t1": t1.box_from_t1.tolist()}
-    maps["t1_from_template_affine"] = t1.brain.shape.matrix.tolist()
+    maps["affine_box_from_t1"] = t1.brain.affine_box_from_t1.tolist()
     pet = None
     if scan["has_pet"] and about["t1"]["verdict"] != "fail":
         try:

@@ -85,7 +85,7 @@ def prepare_t1(
         raise ValueError(f"alignment {alignment!r}: expected {' or '.join(ALIGNMENTS)}")
     brain = find_brain(t1)
     box_from_t1 = (
-        brain.box_from_t1 if alignment == "rigid" else np.linalg.inv(brain.shape.matrix)
+        brain.box_from_t1 if alignment == "rigid" else brain.affine_box_from_t1
     )
     t1_from_box = np.linalg.inv(box_from_t1)
     work = geometry.work_shape(geometry.default_work_mm(grid_mri))

@@ -92,3 +92,21 @@ def nearest_rigid(points_mm: np.ndarray, moved_mm: np.ndarray) -> np.ndarray:
     result[:3, :3] = u @ flip @ vt
     result[:3, 3] = there - result[:3, :3] @ here
     return result
+
+
+def nearest_affine(points_mm: np.ndarray, moved_mm: np.ndarray) -> np.ndarray:
+    """The affine map that moves points most nearly to where they went (least squares).
+
+    Parameters
+    ----------
+    points_mm, moved_mm : ndarray, shape (N, 3)
+        As in :func:`nearest_rigid`.
+
+    Returns
+    -------
+    ndarray, shape (4, 4)
+    """
+    here = np.column_stack([points_mm, np.ones(len(points_mm))])
+    result = np.eye(4)
+    result[:3] = np.linalg.lstsq(here, moved_mm, rcond=None)[0].T
+    return result

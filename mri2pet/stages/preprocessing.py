@@ -84,7 +84,8 @@ class PreparedExample:
     def about(self) -> dict[str, Any]:
         """Maps (found and true), known truth, errors, and quality control's verdicts.
 
-        ``found`` and ``true`` hold box_from_t1, t1_from_pet and first_from_frame;
+        ``found`` and ``true`` hold box_from_t1, t1_from_pet and first_from_frame,
+        ``found`` also affine_box_from_t1;
         ``verdicts`` those of the T1, the PET, and the PET with left and right swapped.
         """
         return json.loads((self.folder / "about.json").read_text(encoding="utf-8"))
@@ -199,7 +200,7 @@ def _maps(raw: RawScan, t1: PreparedT1, pet: PreparedPet) -> dict[str, Any]:
         "box_from_t1": t1.box_from_t1,
         "t1_from_pet": pet.t1_from_pet @ first,
         "first_from_frame": pet.motion.first_from_frame,
-        "t1_from_template": t1.brain.shape.matrix,
+        "affine_box_from_t1": t1.brain.affine_box_from_t1,
     }
     true = {
         "box_from_t1": raw.box_from_t1,

@@ -6,6 +6,7 @@ import pytest
 from mri2pet.cohort.rigid import (
     apply,
     degrees_of,
+    nearest_affine,
     nearest_rigid,
     rigid,
     target_error,
@@ -55,3 +56,12 @@ def test_the_nearest_rigid_map_is_never_a_mirror_image():
     points = np.random.default_rng(2).normal(size=(100, 3)) * [40, 40, 1e-3]
     found = nearest_rigid(points, points * [1, 1, -1])
     assert np.linalg.det(found[:3, :3]) == pytest.approx(1)
+
+
+def test_the_nearest_affine_map_is_the_map_itself():
+    rng = np.random.default_rng(5)
+    points = rng.normal(0, 60, (40, 3))
+    true = rigid((5, -7, 11), (4, 5, -6))
+    true[:3, :3] = true[:3, :3] @ np.diag([1.1, 0.9, 1.05])
+    found = nearest_affine(points, apply(true, points))
+    np.testing.assert_allclose(found, true, atol=1e-9)
