@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from mri2pet.commands import phantom, prepare, synthesize
+from mri2pet.commands import phantom, prepare, reproduce, synthesize
 
 EXIT_OK, EXIT_OURS, EXIT_USER = 0, 1, 2
 
@@ -59,17 +59,9 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run_command=function)
         return command
 
-    c = add(
-        "reproduce",
-        _reproduce,
-        "Run every stage and chapter of a profile and build the book.",
-        "mri2pet reproduce --profile smoke",
+    reproduce.add_options(
+        add("reproduce", reproduce.run, reproduce.TEXT, reproduce.EXAMPLES)
     )
-    c.add_argument("--profile", default="smoke", help="name or YAML file")
-    c.add_argument("--run-dir", default="", help="instead of runs/<profile>")
-    c.add_argument("--data", default=None, help="a prepared store, not phantoms")
-    c.add_argument("--dry-run", action="store_true", help="print the plan, run nothing")
-    c.add_argument("--chapters", nargs="*", default=None, help="only these chapters")
 
     c = add(
         "stage",
@@ -124,18 +116,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     c.add_argument("--run", required=True, help="run directory")
     return parser
-
-
-def _reproduce(options: argparse.Namespace) -> int:
-    from mri2pet.report.reproduce import plan_lines, reproduce
-    from mri2pet.run import Run
-
-    if options.dry_run:
-        print("\n".join(plan_lines(options.profile, options.data)))
-        return EXIT_OK
-    run = Run.open(options.profile, options.run_dir, store=options.data)
-    reproduce(run, options.chapters)
-    return EXIT_OK
 
 
 def _stage(options: argparse.Namespace) -> int:

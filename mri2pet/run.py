@@ -131,6 +131,15 @@ class Run(Engine):
         write_text(known, json.dumps(mine, indent=1))
         torch.set_num_threads(self.profile.threads)
 
+    def stage_keys(self) -> dict[str, str]:
+        """Return the keys of all finished stages, and of a store that was adopted."""
+        keys = super().stage_keys()
+        if self.profile.store is not None:
+            from mri2pet.stages.cohort import cohort_stage
+
+            keys["cohort"] = cohort_stage(self).key
+        return keys
+
     # -- the stages, by name ------------------------------------------------
 
     def schedule(self) -> NoiseSchedule:
@@ -144,6 +153,12 @@ class Run(Engine):
         from mri2pet.stages import cohort
 
         return cohort.cohort(self)
+
+    def phantoms(self) -> Store:
+        """Return people whose truth is known: the cohort, or phantoms beside it."""
+        from mri2pet.stages import cohort
+
+        return cohort.phantoms(self)
 
     def styled(self, design: str) -> StyledSet:
         """Return the style-transferred MRIs of a design."""
