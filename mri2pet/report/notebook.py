@@ -92,8 +92,10 @@ def chapter_banner(run: Run) -> None:
     _publish(markdown, simple_html(plain), plain)
 
 
-def mark_phantoms(run: Run, what: str, why: str) -> bool:
+def mark_phantoms(run: Run, what: str, why: str) -> None:
     """Say above figures of phantoms that they are not about the run's own people.
+
+    Where the run's people are phantoms who can be made again, nothing is said.
 
     Parameters
     ----------
@@ -102,19 +104,12 @@ def mark_phantoms(run: Run, what: str, why: str) -> bool:
         What follows, as the beginning of a sentence: "The next figure is".
     why : str
         What it needs that the cohort has not.
-
-    Returns
-    -------
-    bool
-        Whether phantoms stand in here. If not, nothing is said: the people of the run
-        are phantoms who can be made again.
     """
     if not stands_in(run):
-        return False
+        return
     text = f"{what} about the book's phantoms, not about your cohort: {why}."
     markdown = f":::{{admonition}} {TITLE}\n:class: important\n\n{text}\n:::"
     _publish(markdown, simple_html(f"**{TITLE}.** {text}"), f"{TITLE}. {text}")
-    return True
 
 
 def say(markdown: str) -> None:
