@@ -7,7 +7,6 @@ import pytest
 from mri2pet.cohort.store import Store
 from mri2pet.evaluation.scoring import COLUMNS, KEY
 from mri2pet.report.ambiguity import find, judge
-from mri2pet.report.appendix_c_text import explain
 from mri2pet.report.claims import NOT_REPRODUCED
 from mri2pet.stages import appendix_c as stage
 from mri2pet.stages import interventions as made
@@ -177,20 +176,15 @@ def test_without_truth_the_observation_stands_and_the_rest_says_why(
 ):
     found = stage.appendix_c(tiny_run)
     assert without_truth.truth is None
-    assert set(found["variant"]) == {""}
-    assert found["rho"].isna().all()
-    assert not (found["row"] == "ideal").any()
+    seen = found[found["variant"] == ""]
+    assert seen["rho"].isna().all()
+    assert {"", "do(V)", "do(A)", "rho=0", "do(V), rho=0"} == set(found["variant"])
+    assert not (seen["row"] == "ideal").any()
     line = find(found, *MAIN, "pearson_r:atrophy:detail")
     assert np.isfinite(line["value"])
     assert line["value"] != find(tidy, *MAIN, "pearson_r:atrophy:detail")["value"]
-    notes = tiny_run.results("appendix_c_notes")
-    notes = notes[notes["kind"] == "missing"]
-    assert set(notes["variant"]) == {"do(V), do(A)", "rho=0"}
-    assert set(notes["note"]) == {
-        "the store has no truth: real people cannot be made again"
-    }
-    said = explain(judge(found, notes), "sees-the-hidden")
-    assert "real people cannot be made again" in said
+    notes = tiny_run.results("appendix_c_notes").set_index("kind")
+    assert notes.at["phantoms", "note"] == stage.ON_PHANTOMS
 
 
 def test_people_of_other_code_are_not_intervened_on(tiny_run, store, first):
