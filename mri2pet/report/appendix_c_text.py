@@ -168,7 +168,10 @@ def tell_ideal(tidy: pd.DataFrame) -> str:
     """Whether the premise holds for a reader who knows all that an MRI can tell."""
     line = find(tidy, "ideal", "", "pearson_r:atrophy:entropy")
     if line is None:
-        return "Without the truth of phantoms there is no perfect reader to ask."
+        return (
+            "The test people cannot be sorted by a perfect reader's doubt: nobody "
+            "knows how much atrophy each of them has."
+        )
     found = f"r = {number(line)}"
     return {
         DOWN: f"Across these test people a perfect reader's doubt falls with atrophy "

@@ -162,31 +162,6 @@ def test_the_stage_is_not_computed_twice(tiny_run, tidy, monkeypatch):
     assert computed == []
 
 
-@pytest.fixture
-def without_truth(store, monkeypatch):
-    """The same scans, as a study of real people would have them."""
-    stripped = Store(store.path)
-    stripped.truth = None
-    monkeypatch.setattr(stage, "cohort", lambda run: stripped)
-    return stripped
-
-
-def test_without_truth_the_observation_stands_and_the_rest_says_why(
-    tiny_run, tidy, without_truth
-):
-    found = stage.appendix_c(tiny_run)
-    assert without_truth.truth is None
-    seen = found[found["variant"] == ""]
-    assert seen["rho"].isna().all()
-    assert {"", "do(V)", "do(A)", "rho=0", "do(V), rho=0"} == set(found["variant"])
-    assert not (seen["row"] == "ideal").any()
-    line = find(found, *MAIN, "pearson_r:atrophy:detail")
-    assert np.isfinite(line["value"])
-    assert line["value"] != find(tidy, *MAIN, "pearson_r:atrophy:detail")["value"]
-    notes = tiny_run.results("appendix_c_notes").set_index("kind")
-    assert notes.at["phantoms", "note"] == stage.ON_PHANTOMS
-
-
 def test_people_of_other_code_are_not_intervened_on(tiny_run, store, first):
     changed = Store(store.path)
     changed.truth = store.truth.assign(V=store.truth["V"] + 0.2)

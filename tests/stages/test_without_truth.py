@@ -104,6 +104,9 @@ def test_appendix_c_observes_people_and_experiments_on_phantoms(real):
     tidy = appendix_c.appendix_c(real)
     seen = tidy[tidy["variant"] == ""]
     assert {"mri2pet", "real_pet"} < set(seen["row"])
+    assert seen["rho"].isna().all()
+    line = seen[seen["metric"] == "pearson_r:atrophy:detail"].set_index("row")
+    assert np.isfinite(line.at["real_pet", "value"])  # against the ventricles it sees
     assert "ideal" not in set(tidy["row"])
     assert {"do(V)", "do(A)"} < set(tidy["variant"])
     assert not tidy["variant"].str.contains("rho=").any()
