@@ -140,7 +140,10 @@ def _keep(options: argparse.Namespace) -> int:
     from mri2pet.report.study import save_study
     from mri2pet.run import Run
 
-    names = save_study(Run.reopen(options.run), options.out)
+    run = Run.reopen(options.run)
+    if options.out is None:
+        _refuse_other_people(run, "they do not belong into the book; give --out")
+    names = save_study(run, options.out)
     print(f"kept: {', '.join(names)}")
     return EXIT_OK
 
@@ -157,7 +160,17 @@ def _check(options: argparse.Namespace) -> int:
     from mri2pet.report.drift import check_run
     from mri2pet.run import Run
 
-    return EXIT_OK if check_run(Run.reopen(options.run)) else EXIT_OURS
+    run = Run.reopen(options.run)
+    _refuse_other_people(run, "there are expected results of phantoms only")
+    return EXIT_OK if check_run(run) else EXIT_OURS
+
+
+def _refuse_other_people(run, why: str) -> None:
+    if run.profile.store is not None:
+        raise ValueError(
+            f"run directory {run.path}: its results are of the people of "
+            f"{run.profile.store}; {why}"
+        )
 
 
 if __name__ == "__main__":

@@ -200,3 +200,15 @@ def test_chapters_that_a_cohort_cannot_answer_are_left_out_and_named(
     way.write_run_json(tiny_run, [], {"12_table3": "no MMSE"})
     record = json.loads((tiny_run.path / "run.json").read_text())
     assert record["left_out"] == {"12_table3": "no MMSE"}
+
+
+@pytest.mark.parametrize("name", ["check", "keep"])
+def test_results_of_other_people_are_not_taken_for_the_books(
+    asked, store, capsys, name
+):
+    _, [run] = asked("--data", store)
+    capsys.readouterr()
+    assert main([name, "--run", str(run.path)]) == 2
+    err = capsys.readouterr().err
+    assert str(store) in err
+    assert err.count("\n") == 1
