@@ -117,6 +117,23 @@ def test_appendix_c_observes_people_and_experiments_on_phantoms(real):
     assert set(ideal["rho"]) == {0.0, real.profile.cohort.rho}
 
 
+def test_pretraining_takes_what_mris_there_are(real, tiny_profile, tmp_path):
+    """A profile may style more MRIs than a cohort has of people without a PET."""
+    text = tiny_profile.read_text()
+    for old, new in (("unpaired: 4", "unpaired: 9"), ("volumes: 4", "volumes: 9")):
+        assert old in text
+        text = text.replace(old, new)
+    profile = tmp_path / "wants.yaml"
+    profile.write_text(text)
+    run = Run.open(profile, tmp_path / "run", store=real.profile.store, quiet=True)
+    run.log = lambda text: None
+    pool = run.cohort().ids(part="unpaired")
+    assert len(pool) == 4
+    assert run.styled("corrected").scan_ids == pool
+    for kind in ("style", "self"):
+        assert np.isfinite(run.pretrain(kind, "corrected").losses["loss"]).all()
+
+
 def test_limits_of_table_1_are_those_of_phantoms_only(tiny_run, real):
     for run, rows in ((tiny_run, {"real_pet", "ceiling"}), (real, {"real_pet"})):
         store = run.cohort()
