@@ -21,7 +21,9 @@ _DEFINED = (
 )
 _ROLE = re.compile(r"\{(?:numref|eq)\}`(?:[^`<]*<)?([\w-]+)>?`")
 _DOC = re.compile(r"\{doc\}`(?:[^`<]*<)?(?:[\w./]*/)?(\d\d_\w+)>?`")
-_LINK = re.compile(r"\[([^\]]*)\]\((?:[\w./]*/)?(\d\d_\w+)\.(?:ipynb|md|html)[^)]*\)")
+_LINK = re.compile(
+    r"\[([^\]]*)\]\((?:[\w./]*/)?(\d\d_\w+)(?:\.(?:ipynb|md|html))?(?:#[^)]*)?\)"
+)
 
 
 def without_dangling(stage: Path) -> int:
@@ -104,7 +106,8 @@ def _replaced(text: str, labels: set[str], chapters: set[str]) -> tuple[str, int
         if name in chapters:
             return match[0]
         count += 1
-        return f"chapter {int(name[:2])} *(left out of this book)*"
+        said = match[1] if match.lastindex > 1 and match[1] else f"chapter {name[:2]}"
+        return f"{said} *(left out of this book)*"
 
     text = _ROLE.sub(label, text)
     text = _DOC.sub(chapter, text)
