@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from mri2pet.commands import phantom, prepare, synthesize
+from mri2pet.commands import phantom, prepare, reproduce, synthesize
 
 EXIT_OK, EXIT_OURS, EXIT_USER = 0, 1, 2
 
@@ -59,17 +59,9 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run_command=function)
         return command
 
-    c = add(
-        "reproduce",
-        _reproduce,
-        "Run every stage and chapter of a profile and build the book.",
-        "mri2pet reproduce --profile smoke",
+    reproduce.add_options(
+        add("reproduce", reproduce.run, reproduce.TEXT, reproduce.EXAMPLES)
     )
-    c.add_argument("--profile", default="smoke", help="name or YAML file")
-    c.add_argument("--run-dir", default="", help="instead of runs/<profile>")
-    c.add_argument("--data", default=None, help="a prepared store, not phantoms")
-    c.add_argument("--dry-run", action="store_true", help="print the plan, run nothing")
-    c.add_argument("--chapters", nargs="*", default=None, help="only these chapters")
 
     c = add(
         "stage",
@@ -126,18 +118,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _reproduce(options: argparse.Namespace) -> int:
-    from mri2pet.report.reproduce import plan_lines, reproduce
-    from mri2pet.run import Run
-
-    if options.dry_run:
-        print("\n".join(plan_lines(options.profile, options.data)))
-        return EXIT_OK
-    run = Run.open(options.profile, options.run_dir, store=options.data)
-    reproduce(run, options.chapters)
-    return EXIT_OK
-
-
 def _stage(options: argparse.Namespace) -> int:
     from mri2pet.run import Run
     from mri2pet.stages.plan import AFTER_TRAINING, STAGES
@@ -160,7 +140,10 @@ def _keep(options: argparse.Namespace) -> int:
     from mri2pet.report.study import save_study
     from mri2pet.run import Run
 
-    names = save_study(Run.reopen(options.run), options.out)
+    run = Run.reopen(options.run)
+    if options.out is None:
+        _refuse_other_people(run, "they do not belong into the book; give --out")
+    names = save_study(run, options.out)
     print(f"kept: {', '.join(names)}")
     return EXIT_OK
 
@@ -177,7 +160,17 @@ def _check(options: argparse.Namespace) -> int:
     from mri2pet.report.drift import check_run
     from mri2pet.run import Run
 
-    return EXIT_OK if check_run(Run.reopen(options.run)) else EXIT_OURS
+    run = Run.reopen(options.run)
+    _refuse_other_people(run, "there are expected results of phantoms only")
+    return EXIT_OK if check_run(run) else EXIT_OURS
+
+
+def _refuse_other_people(run, why: str) -> None:
+    if run.profile.store is not None:
+        raise ValueError(
+            f"run directory {run.path}: its results are of the people of "
+            f"{run.profile.store}; {why}"
+        )
 
 
 if __name__ == "__main__":

@@ -353,6 +353,24 @@ def load_profile(name: str | Path = "smoke", **overrides: Any) -> Profile:
         raise ValueError(_one_line(error, path)) from None
 
 
+def changed_profile(profile: Profile, **overrides: Any) -> Profile:
+    """Return a profile with single values replaced, as in `load_profile`.
+
+    Raises
+    ------
+    ValueError
+        Unknown or wrong key.
+    """
+    raw, path = profile.model_dump(mode="json"), Path(profile.name)
+    for key, value in overrides.items():
+        if value is not None:
+            _set_leaf(raw, key, value, path)
+    try:
+        return Profile(**raw)
+    except ValidationError as error:
+        raise ValueError(_one_line(error, path)) from None
+
+
 def _read_with_parents(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path.resolve() in seen:
         raise ValueError(f"profile {path}: `extends:` goes round in a circle")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mri2pet import provenance
 from mri2pet.artifacts import RunBusyError, write_text
-from mri2pet.config import Profile, load_profile
+from mri2pet.config import Profile, changed_profile, load_profile
 from mri2pet.engine import Engine
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mri2pet.stages.style import StyledSet
 
 RUNS_VARIABLE = "MRI2PET_RUNS"
+CHANGES = "changes.json"  # in a directory of its own: what differs from the profile
 
 __all__ = ["Run", "RunBusyError", "newest_checkpoint", "runs_home"]
 
@@ -58,27 +59,33 @@ class Run(Engine):
         **overrides
             Profile keys to change. 0, "" and None mean "as in the profile". A
             real change leads to a directory of its own, `<run_dir>-<hash>`;
-            stages that are equal are taken from the original.
+            stages that are equal are taken from the original. Opened by its own name,
+            such a directory still has its changes.
 
         Raises
         ------
         ValueError
             Unknown key, unwritable directory, or a directory of another profile.
         """
-        base = load_profile(profile)
         wanted = {k: v for k, v in overrides.items() if v not in (None, "", 0)}
-        changed = load_profile(profile, **wanted)
-        path = Path(run_dir).resolve() if run_dir else runs_home() / base.name
-        parent = None
+        path = Path(run_dir).resolve() if run_dir else None
+        base = _read_profile(profile, path)
+        path = path or runs_home() / base.name
+        parent, before = _own_changes(path)
+        base = changed_profile(base, **before)
+        changed = changed_profile(base, **wanted)
         if changed != base:
             parent = path
             tag = provenance.digest(changed.model_dump(mode="json"))[:8]
             path = path.with_name(f"{path.name}-{tag}")
         run = cls(changed, path, parent)
         run._prepare()
+        if changed != base:
+            record = {"of": str(parent), "changes": {**before, **wanted}}
+            write_text(path / CHANGES, json.dumps(record, indent=1))
         if not quiet:
             own = f" (its own: {', '.join(f'{k}={v}' for k, v in wanted.items())})"
-            print(f"Run directory: {_short(path)}{own if parent else ''}")
+            print(f"Run directory: {_short(path)}{own if changed != base else ''}")
         return run
 
     @classmethod
@@ -131,6 +138,15 @@ class Run(Engine):
         write_text(known, json.dumps(mine, indent=1))
         torch.set_num_threads(self.profile.threads)
 
+    def stage_keys(self) -> dict[str, str]:
+        """Return the keys of all finished stages, and of a store that was adopted."""
+        keys = super().stage_keys()
+        if self.profile.store is not None:
+            from mri2pet.stages.cohort import cohort_stage
+
+            keys["cohort"] = cohort_stage(self).key
+        return keys
+
     # -- the stages, by name ------------------------------------------------
 
     def schedule(self) -> NoiseSchedule:
@@ -144,6 +160,12 @@ class Run(Engine):
         from mri2pet.stages import cohort
 
         return cohort.cohort(self)
+
+    def phantoms(self) -> Store:
+        """Return people whose truth is known: the cohort, or phantoms beside it."""
+        from mri2pet.stages import cohort
+
+        return cohort.phantoms(self)
 
     def styled(self, design: str) -> StyledSet:
         """Return the style-transferred MRIs of a design."""
@@ -220,6 +242,28 @@ class Run(Engine):
         folder = self.path / "figures"
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{name}.png"
+
+
+def _read_profile(profile: str | Path, path: Path | None) -> Profile:
+    """Read a profile; one that no file of the book has, as its run has kept it."""
+    try:
+        return load_profile(profile)
+    except ValueError:
+        if path is None or not (path / "profile.json").is_file():
+            raise
+        kept = json.loads((path / "profile.json").read_text(encoding="utf-8"))
+        if kept.get("name") != str(profile):
+            raise
+        return Profile(**kept)
+
+
+def _own_changes(path: Path) -> tuple[Path | None, dict[str, Any]]:
+    """What a directory of its own was made with: the original, and what is changed."""
+    try:
+        record = json.loads((path / CHANGES).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return None, {}
+    return Path(record["of"]), record["changes"]
 
 
 def runs_home() -> Path:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial as bind
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -72,11 +73,7 @@ def prepare(
     found = take_inventory(dataset, pairing=settings.pairing, label=settings.label)
     rows = found.rows.set_index("scan_id", drop=False)
     truth = dataset.path / TRUTH
-    spec = json.loads(json.dumps(asdict(settings))) | {
-        "source": "raw scans",
-        "scans": table_hash(rows.drop(columns=["mri", "pet", "pet_sidecar"])),
-        "truth": file_hash(truth) if truth.is_file() else "",
-    }
+    spec = _specified(rows, truth, settings)
     if out.exists():
         existing = store.Store(out)
         check_same(out, existing.attrs, spec)
@@ -99,6 +96,32 @@ def prepare(
             _finish(out, build, found, rows, markers, settings, truth)
         build.clean()
         return store.publish(out)
+
+
+def specification(dataset: Dataset, settings: Settings) -> dict[str, Any]:
+    """Return what decides the content of the store, images excepted, as JSON has it.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    settings : Settings
+
+    Raises
+    ------
+    ValueError
+        Nothing can be used.
+    """
+    found = take_inventory(dataset, pairing=settings.pairing, label=settings.label)
+    rows = found.rows.set_index("scan_id", drop=False)
+    return _specified(rows, dataset.path / TRUTH, settings)
+
+
+def _specified(rows: pd.DataFrame, truth: Path, settings: Settings) -> dict[str, Any]:
+    return json.loads(json.dumps(asdict(settings))) | {
+        "source": "raw scans",
+        "scans": table_hash(rows.drop(columns=["mri", "pet", "pet_sidecar"])),
+        "truth": file_hash(truth) if truth.is_file() else "",
+    }
 
 
 def _intact(folder: Path, _row: int, marker: dict) -> bool:

@@ -168,7 +168,10 @@ def tell_ideal(tidy: pd.DataFrame) -> str:
     """Whether the premise holds for a reader who knows all that an MRI can tell."""
     line = find(tidy, "ideal", "", "pearson_r:atrophy:entropy")
     if line is None:
-        return "Without the truth of phantoms there is no perfect reader to ask."
+        return (
+            "The test people cannot be sorted by a perfect reader's doubt: nobody "
+            "knows how much atrophy each of them has."
+        )
     found = f"r = {number(line)}"
     return {
         DOWN: f"Across these test people a perfect reader's doubt falls with atrophy "
@@ -182,14 +185,31 @@ def tell_ideal(tidy: pd.DataFrame) -> str:
     )
 
 
-def tell_cause(tidy: pd.DataFrame, measure: str = "detail", row: str = ROW) -> str:
-    """Whether what goes together across people is there within one person, too."""
+def tell_cause(
+    tidy: pd.DataFrame,
+    measure: str = "detail",
+    row: str = ROW,
+    *,
+    same_people: bool = True,
+) -> str:
+    """Whether what goes together across people is there within one person, too.
+
+    With ``same_people=False`` those who were made again are others than those who were
+    observed, so the two are not compared.
+    """
     design = "corrected" if row == ROW else ""
     seen = find(tidy, row, design, f"slope:{measure}")
     made = find(tidy, row, design, f"slope:{measure}", "do(V)")
     name, who = NAMES[measure], ROW_NAMES.get(row, row)
     if made is None or outcome(made) == UNKNOWN:
         return f"{who}, {name}: no intervention was possible."
+    if not same_people:
+        words = {UP: "it rises with atrophy", DOWN: "it falls with atrophy"}
+        said = words.get(outcome(made), "no effect of atrophy is resolved")
+        return (
+            f"{who}, {name}: {said} (per unit of V, {number(made, 3)} within one "
+            f"phantom, {made['n']:.0f} phantoms)."
+        )
     numbers = (
         f"per unit of V, {number(seen, 3)} across people and {number(made, 3)} within "
         f"one person ({made['n']:.0f} people)"

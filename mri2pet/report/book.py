@@ -27,6 +27,7 @@ from mri2pet import paths
 from mri2pet.report.chapters import Outcome, chapter_names, execute_chapters
 from mri2pet.report.execution import ChapterError, executed_path, gate
 from mri2pet.report.staging import stage_book
+from mri2pet.stages.questions import unanswered
 
 if TYPE_CHECKING:
     from mri2pet.run import Run
@@ -210,9 +211,13 @@ def redraw_figures(
     Raises
     ------
     ValueError
-        No chapter shows that figure.
+        No chapter shows that figure, or the cohort has no answer for its chapter.
     """
     chapters = chapter_names() if only is None else chapters_showing(only)
+    gone = unanswered(run)
+    if chapters and gone.keys() >= set(chapters):
+        raise ValueError(f"{chapters[0]} is left out: {gone[chapters[0]]}")
+    chapters = [name for name in chapters if name not in gone]
     return execute_chapters(run, chapters, force=True, report=report)
 
 

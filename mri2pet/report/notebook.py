@@ -29,6 +29,8 @@ from mri2pet.report.markup import (
     table_markdown,
     without_sections,
 )
+from mri2pet.report.whose import TITLE, data_words
+from mri2pet.stages.cohort import stands_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,14 +74,7 @@ def chapter_banner(run: Run) -> None:
         The run that the chapter has opened; figures are saved under it.
     """
     use_run(run)
-    profile = run.profile
-    if profile.store:
-        data = "These are scans from the store that the profile names."
-    else:
-        data = (
-            "The people on this page are simulated. They are **phantoms, not ADNI**, "
-            "and nothing here says anything about a patient."
-        )
+    profile, data = run.profile, data_words(run)
     size = (
         "The profile is sized for a first look: networks train for seconds, so the "
         "pictures and numbers are *illustrative*."
@@ -95,6 +90,26 @@ def chapter_banner(run: Run) -> None:
     plain = f"{data} {size}\n\n{facts}"
     markdown = "\n".join([*lines, plain, ":::"])
     _publish(markdown, simple_html(plain), plain)
+
+
+def mark_phantoms(run: Run, what: str, why: str) -> None:
+    """Say above figures of phantoms that they are not about the run's own people.
+
+    Where the run's people are phantoms who can be made again, nothing is said.
+
+    Parameters
+    ----------
+    run : mri2pet.run.Run
+    what : str
+        What follows, as the beginning of a sentence: "The next figure is".
+    why : str
+        What it needs that the cohort has not.
+    """
+    if not stands_in(run):
+        return
+    text = f"{what} about the book's phantoms, not about your cohort: {why}."
+    markdown = f":::{{admonition}} {TITLE}\n:class: important\n\n{text}\n:::"
+    _publish(markdown, simple_html(f"**{TITLE}.** {text}"), f"{TITLE}. {text}")
 
 
 def say(markdown: str) -> None:

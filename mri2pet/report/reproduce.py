@@ -16,7 +16,8 @@ from mri2pet.artifacts import hold, write_text
 from mri2pet.config import load_profile
 from mri2pet.report.book import build_site, chapter_names
 from mri2pet.report.together import execute_together
-from mri2pet.stages.plan import CHAPTERS, estimate
+from mri2pet.stages.plan import CHAPTERS, estimate, people_of
+from mri2pet.stages.questions import unanswered
 
 if TYPE_CHECKING:
     from mri2pet.run import Run
@@ -29,7 +30,8 @@ def reproduce(run: Run, chapters: Iterable[str] | None = None) -> None:
 
     Stages run in this process and use all threads. Chapters run in kernels of their
     own that find the stages done, two at a time: they mostly import and draw. When a
-    stage fails, the chapters before it are still made.
+    stage fails, the chapters before it are still made. A chapter whose question the
+    cohort cannot answer (`mri2pet.stages.questions`) is left out, and named.
 
     Parameters
     ----------
@@ -51,6 +53,8 @@ def reproduce(run: Run, chapters: Iterable[str] | None = None) -> None:
         _announce(run)
         run.progress = _Progress()
         begin = time.perf_counter()
+        left_out = _left_out(run, wanted)
+        wanted = [name for name in wanted if name not in left_out]
         seconds, failure = _all_stages(run, wanted)
         start = time.perf_counter()
         print("Chapters:", flush=True)
@@ -59,11 +63,19 @@ def reproduce(run: Run, chapters: Iterable[str] | None = None) -> None:
         if failure is not None:
             raise failure
         start = time.perf_counter()
-        build_site(run, wanted if chapters else None)
+        build_site(run, wanted if chapters or left_out else None)
         rows = [(o.chapter, seconds[o.chapter], o.seconds) for o in outcomes]
         rows.append(("site", 0.0, time.perf_counter() - start))
-        write_run_json(run, rows)
+        write_run_json(run, rows, left_out)
     _where_the_time_went(rows, chapters_took, time.perf_counter() - begin)
+
+
+def _left_out(run: Run, wanted: list[str]) -> dict[str, str]:
+    """Print and return the chapters that this cohort has no answer for."""
+    found = {k: v for k, v in unanswered(run).items() if k in wanted}
+    for name, reason in found.items():
+        print(f"{name} is left out: {reason}", flush=True)
+    return found
 
 
 def _all_stages(
@@ -93,7 +105,7 @@ def plan_lines(profile_name: str, data: str | None = None) -> list[str]:
     lines = [f"Profile {profile.name}: {profile.description}"]
     lines += [f"  {name}: {CHAPTERS[name].__doc__}" for name in CHAPTERS]
     voxels = 4 * (_size(profile.grids.mri) + 2 * _size(profile.grids.pet))
-    people = profile.cohort
+    people = people_of(run)
     scans = people.unpaired + people.train + people.val + people.test
     lines.append(f"Disk, before compression: {voxels * scans / 1e9:.1f} GB")
     if profile.device == "cuda":
@@ -104,9 +116,11 @@ def plan_lines(profile_name: str, data: str | None = None) -> list[str]:
 
 
 def write_run_json(
-    run: Run, rows: list[tuple[str, float, float]] | None = None
+    run: Run,
+    rows: list[tuple[str, float, float]] | None = None,
+    left_out: dict[str, str] | None = None,
 ) -> None:
-    """Write `run.json`: provenance, stage keys and times."""
+    """Write `run.json`: provenance, stage keys, times, and chapters left out."""
     path = run.path / "run.json"
     times = _earlier_times(path)
     # What was up to date keeps the time that it took when it was made.
@@ -121,6 +135,7 @@ def write_run_json(
         "stage_keys": run.stage_keys(),
         "stage_seconds": run.stage_seconds(),
         "times": times,
+        "left_out": left_out or {},
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
     write_text(path, json.dumps(content, indent=1))

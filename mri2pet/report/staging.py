@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from mri2pet import paths
+from mri2pet.report.chapters import chapter_names
+from mri2pet.report.dangling import without_dangling
 from mri2pet.report.execution import executed_path
 from mri2pet.report.reference import write_reference
 from mri2pet.report.speed import write_speed_page
@@ -54,6 +56,8 @@ def stage_book(run: Run, chapters: Iterable[str], stage: Path) -> None:
     write_speed_page(stage / "generated")
     toc = yaml.safe_load((stage / "_toc.yml").read_text(encoding="utf-8"))
     toc = _without_missing(toc, stage)
+    if run.profile.store is not None or set(names) < set(chapter_names()):
+        without_dangling(stage)
     (stage / "_toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False), "utf-8")
 
 

@@ -7,7 +7,9 @@ Then what only phantoms allow: the same person with another atrophy or another a
 Rules for what may be missing, each counted in `results/appendix_c_notes.csv`:
 
 - A store without truth: the atrophy is a stand-in from the MRI, amyloid the composite
-  of the real scan; nothing is intervened on, and rho is not known.
+  of the real scan, and rho is not known.
+- People who cannot be made again: the run's networks are asked about the phantoms of
+  the profile, and so is the perfect reader; no network learns from another rho.
 - A method, a rho or an intervention that cannot be made is named with its reason; the
   rest stands.
 - A real scan without any fine detail is left out where it is compared with.
@@ -37,8 +39,8 @@ from mri2pet.evaluation.appendix_c import (
     stages_of,
 )
 from mri2pet.evaluation.atrophy import AMBIGUITY, scan_measures, ventricle_proxy
-from mri2pet.stages.cohort import cohort, cohort_stage, other_rho_stage
-from mri2pet.stages.interventions import interventions_stage, why_not
+from mri2pet.stages.cohort import cohort, cohort_stage, other_rho_stage, why_not
+from mri2pet.stages.interventions import interventions_stage
 from mri2pet.stages.rho import rho_store, rho_synthetic_stage
 from mri2pet.stages.sample import read_synthetic, sample_stage
 
@@ -53,6 +55,10 @@ GATE = "random_subject"  # another person's PET: below it no row shows a brain
 TRUTH = ("V", "A", "ventricle_ml", "cortex_mm", "gm_ml")
 _KINDS = (".csv", "_scans.parquet", "_notes.csv", "_ideal.csv", "_slopes.csv")
 OUTPUTS = [f"results/appendix_c{kind}" for kind in _KINDS]
+OTHER_PEOPLE = "only phantoms have another rho; run the profile without a store"
+ON_PHANTOMS = (
+    "asked about the phantoms of the profile: these people cannot be made again"
+)
 GRID_V = np.round(np.linspace(-0.6, 1.4, 41), 3)  # where the perfect reader is asked
 
 
@@ -69,8 +75,8 @@ def appendix_c(run: Run) -> pd.DataFrame:
         See `mri2pet.evaluation.appendix_c` for the metric ids. Also in
         `results/appendix_c.csv`, with `_scans.parquet` (a line for each scan and
         method), `_notes.csv`, `_ideal.csv` (what a perfect reader of the atrophy can
-        say about amyloid), `_slopes.csv` (of each person in each intervention) and, of
-        phantoms, `_interventions.parquet` beside it.
+        say about amyloid), `_slopes.csv` (of each person in each intervention) and
+        `_interventions.parquet` beside it.
     """
     path = appendix_c_stage(run).path(OUTPUTS[0])
     return pd.read_csv(path, keep_default_na=False, na_values=["NA"])
@@ -82,16 +88,13 @@ def appendix_c_stage(run: Run) -> Stage:
     wanted: dict[Key, Callable[[], Stage]] = {
         (*key, ""): partial(sample_stage, run, *key) for key in (*OBSERVED, (GATE, ""))
     }
-    changes: dict[Key, Callable[[], Stage]] = {}
-    refused = why_not(cohort(run))
-    if refused:
-        missing[*MAIN, "do(V), do(A)"] = refused
-    else:
-        changes[*MAIN, ""] = partial(interventions_stage, run)
+    changes: dict[Key, Callable[[], Stage]] = {
+        (*MAIN, ""): partial(interventions_stage, run)
+    }
     for rho in other_rhos(run):
         key = (*MAIN, f"rho={rho:g}")
-        if refused or run.profile.store is not None:
-            missing[key] = refused or "the people of this store were not made here"
+        if run.profile.store is not None:
+            missing[key] = OTHER_PEOPLE
             continue
         wanted[key] = partial(rho_synthetic_stage, run, rho)
         changes[key] = partial(interventions_stage, run, rho)
@@ -156,6 +159,10 @@ def _score(run, made, changed, missing):
         table.note(key, "missing", reason)
     frames: dict[Key, pd.DataFrame] = {}
     curves: dict[float, pd.DataFrame] = {}
+    if why_not(store):
+        table.note((*MAIN, "do(V), do(A)"), "phantoms", ON_PHANTOMS)
+        links = (run.profile.cohort.rho, *other_rhos(run))
+        curves = {r: ideal_ambiguity(GRID_V, r, seed=run.profile.seed) for r in links}
     for key, stage in made.items():
         variant = key[2]
         people = rho_store(run, float(variant[4:])) if variant else store

@@ -86,6 +86,8 @@ def predictions(run: Run) -> tuple[dict[tuple, Stage], dict[tuple, str]]:
 def clinical_stage(run: Run) -> Stage:
     """Score every setting; write both tables, their tests and their notes."""
     stages, missing = predictions(run)
+    if not stages:
+        raise ValueError(f"Tables 2 and 3: {next(iter(missing.values()))}")
     outputs = [
         f"results/{table}{name}.csv"
         for table in TABLES
@@ -180,6 +182,7 @@ def score_table(
         scored = {
             key: scores_of(frame, target, n_tests, profile.seed)
             for key, frame in frames.items()
+            if (frame["target"] == target).any()
         }
         for key, found in scored.items():
             frame = frames[key]

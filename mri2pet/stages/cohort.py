@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from mri2pet.run import Run
 
 OUTPUT = "store.zarr"
+PHANTOMS_OUTPUT = "phantoms/store.zarr"
+# What a store must know of its people for them to be simulated once more.
+NEEDED = ("person", "visit", "V", "A")
 UNLINKED_OUTPUT = "chance/store.zarr"
 UNLINKED_SEED = 1000  # added to the run's
 
@@ -56,6 +59,39 @@ def cohort_stage(run: Run) -> Stage:
     if run.profile.store is not None:
         return _prepared(run, Path(run.profile.store))
     return _phantoms(run, "cohort", OUTPUT, run.profile.cohort.model_dump())
+
+
+def why_not(store: Store) -> str:
+    """Say why the people of a store cannot be made again; empty if they can."""
+    if store.truth is None:
+        return "the store has no truth: real people cannot be made again"
+    missing = [c for c in NEEDED if c not in store.truth]
+    missing += [k for k in ("seed", "work_mm", "variability") if k not in store.attrs]
+    if missing:
+        return f"the store does not say {', '.join(missing)}"
+    return ""
+
+
+def phantoms_stage(run: Run) -> Stage:
+    """Return people whose truth is known and who can be made again.
+
+    The run's own where they are such; for other people, scanned or prepared from raw
+    images, the phantom cohort of the profile is made beside them.
+    """
+    if not why_not(cohort(run)):
+        return cohort_stage(run)
+    people = run.profile.cohort.model_dump()
+    return _phantoms(run, "phantoms", PHANTOMS_OUTPUT, people)
+
+
+def phantoms(run: Run) -> Store:
+    """Return the store of `phantoms_stage`."""
+    return Store(phantoms_stage(run).path())
+
+
+def stands_in(run: Run) -> bool:
+    """Whether phantoms stand in for the run's own people, where truth is asked for."""
+    return bool(why_not(cohort(run)))
 
 
 def other_rho_stage(run: Run, rho: float) -> Stage:

@@ -159,12 +159,17 @@ def _predict(run, arm, images, made, test_made):
             )
         notes += [f"{target}: {text}" for text in learn.notes]
         notes += [f"{target}, test: {text}" for text in tests["real"].notes]
-        if len(learn.sample) < 2:
-            raise ValueError(f"{arm.setting}: {len(learn.sample)} scans have a label")
+        known = len(learn.sample), len(tests["real"].sample)
+        if min(known) < 2:
+            text = f"{known[0]} training and {known[1]} test scans have a label"
+            notes.append(f"{target}: not predicted, {text}")
+            continue
         samples = {name: test.sample for name, test in tests.items()}
         for number in range(plan.seeds):
             about.append((target, 4 * number, tests))
             jobs.append((learn.sample, samples, learn.classes, _plan(run), 4 * number))
+    if not jobs:
+        raise ValueError(f"{arm.setting}: {'; '.join(notes)}")
     frames = [
         _frame(tests[on], target, seed, on, predicted)
         for (target, seed, tests), found in zip(
@@ -268,6 +273,9 @@ def _prepare(arm, images, scans, target, ids, pets) -> _Prepared:
     if lacking:
         notes.append(f"{len(lacking)} scans without a PET are left out")
         ids = [s for s in ids if s not in set(lacking)]
+    if not ids:
+        nobody = Sample({}, None, np.empty(0), [])
+        return _Prepared(nobody, [], notes, ids)
     volumes = {}
     if "mri" in setting.images:
         volumes["mri"] = np.stack([images.mri[s] for s in ids])
@@ -282,7 +290,8 @@ def _prepare(arm, images, scans, target, ids, pets) -> _Prepared:
             notes.append(
                 f"{unknown} scans have a mean in place of an unknown covariate"
             )
-        covariates = covariates.fillna(covariates.mean()).to_numpy()
+        # A mean of nothing (a column that nobody has) is no number either.
+        covariates = covariates.fillna(covariates.mean()).fillna(0.0).to_numpy()
     values = found.values[ids]
     if target == "diagnosis":
         y = np.array([CLASSES.index(v) for v in values], dtype=np.int64)

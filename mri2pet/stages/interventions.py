@@ -3,7 +3,8 @@
 Only phantoms allow it. A person of the test part is made again with everything kept
 (shape, regional gains, contrast, the noise of both scanners) but the atrophy V or the
 amyloid A. A network then makes a synthetic PET of each MRI from the same noise. What
-changes is an effect of V or of A and of nothing else.
+changes is an effect of V or of A and of nothing else. Where the run's own people cannot
+be made again, its networks are asked about the phantoms of its profile.
 
 More amyloid alone leaves the MRI as it was, bit by bit. So it must leave the synthetic
 PET as it was, too. That is measured and not assumed: at the highest level the network
@@ -21,7 +22,13 @@ import torch
 
 from mri2pet.cohort.phantom.simulation import simulate
 from mri2pet.evaluation.atrophy import scan_measures
-from mri2pet.stages.cohort import cohort, cohort_stage, other_rho_stage
+from mri2pet.stages.cohort import (
+    NEEDED,
+    other_rho_stage,
+    phantoms,
+    phantoms_stage,
+    why_not,
+)
 from mri2pet.stages.learn import finetune, regression
 from mri2pet.stages.rho import rho_learned, rho_store
 from mri2pet.stages.sample import draw, drawing_code, sampling_settings
@@ -37,7 +44,6 @@ ROW, DESIGN = "mri2pet", "corrected"
 RANGES = {"V": (-0.4, 1.2), "A": (0.0, 1.0)}
 OUTPUT = "results/appendix_c_interventions.parquet"
 EXAMPLE = "appendix_c/example.npz"
-NEEDED = ("person", "visit", "V", "A")
 
 
 def chosen_people(store: Store, count: int) -> list[str]:
@@ -69,17 +75,6 @@ def _first(scans: pd.DataFrame, person: str) -> int:
 def levels(cause: str, count: int) -> np.ndarray:
     """Values that a cause is set to, evenly over `RANGES`."""
     return np.linspace(*RANGES[cause], count)
-
-
-def why_not(store: Store) -> str:
-    """Say why the people of a store cannot be made again; empty if they can."""
-    if store.truth is None:
-        return "the store has no truth: real people cannot be made again"
-    missing = [c for c in NEEDED if c not in store.truth]
-    missing += [k for k in ("seed", "work_mm", "variability") if k not in store.attrs]
-    if missing:
-        return f"the store does not say {', '.join(missing)}"
-    return ""
 
 
 def made_again(
@@ -137,7 +132,7 @@ def interventions(run: Run, rho: float | None = None) -> pd.DataFrame:
     Parameters
     ----------
     run : Run
-        Of phantoms; ``profile.atrophy`` says how many people and levels.
+        ``profile.atrophy`` says how many people and levels.
     rho : float, optional
         Ask the network that learned from people with this rho, and change V only.
 
@@ -160,7 +155,7 @@ def interventions(run: Run, rho: float | None = None) -> pd.DataFrame:
 
 def interventions_stage(run: Run, rho: float | None = None) -> Stage:
     """As `interventions`, but return the finished stage."""
-    store, source = cohort(run), cohort_stage(run)
+    store, source = phantoms(run), phantoms_stage(run)
     networks: dict[tuple[str, str], Learned] = {}
     if rho is None:
         networks[ROW, DESIGN] = finetune(run, ROW, DESIGN)

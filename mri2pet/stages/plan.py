@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mri2pet.config import PRETRAINING
+from mri2pet.config import PRETRAINING, CohortConfig
 from mri2pet.stages.adversarial import METHODS
 from mri2pet.stages.agreement import agreement
 from mri2pet.stages.appendix_c import appendix_c
@@ -186,7 +186,7 @@ def estimate(run: Run) -> dict[str, float]:
         Kind of work to seconds, if nothing is done yet.
     """
     profile = run.profile
-    plan, draw, people = profile.training, profile.sampling, profile.cohort
+    plan, draw, people = profile.training, profile.sampling, people_of(run)
     pet, mri = prod(profile.grids.pet), prod(profile.grids.mri)
     paired = people.train + people.val + people.test
     scans = paired + people.train_two_visits + people.test_two_visits
@@ -211,10 +211,11 @@ def estimate(run: Run) -> dict[str, float]:
     changed = min(profile.atrophy.people, people.test)
     asked = changed * (profile.atrophy.levels * (1 + others) + 2)
     calls += asked * draw.samples * draw.calls
+    volumes = min(profile.style.volumes, people.unpaired)
     seconds = {
         "cohort": COST["person"] * mri * (people.unpaired + 2 * (scans + asked)),
         "raw scans": COST["raw_person"] * profile.raw.raw_people / 2,
-        "style": 2 * COST["style"] * pet * profile.style.volumes * profile.style.steps,
+        "style": 2 * COST["style"] * pet * volumes * profile.style.steps,
         "training": COST["train"] * pet * samples,
         "published network": pet * (COST["train_published"] * own)
         + pet * COST["call_published"] * test * draw.published_calls,
@@ -227,6 +228,22 @@ def estimate(run: Run) -> dict[str, float]:
         for kind in ("style", "training", "published network", "sampling"):
             seconds[kind] *= COST["half"]
     return {k: v * factor for k, v in seconds.items()}
+
+
+def people_of(run: Run) -> CohortConfig:
+    """How many people of each kind the run has, those of an adopted store included."""
+    if run.profile.store is None:
+        return run.profile.cohort
+    scans = run.cohort().scans
+    use = scans[(scans["part"] == "unpaired") | scans["has_pet"].astype(bool)]
+    counts = use.groupby("part").agg(
+        people=("participant_id", "nunique"), scans=("participant_id", "size")
+    )
+    known = {part: int(n) for part, n in counts["people"].items()}
+    for part in ("train", "test"):
+        again = int((counts["scans"] - counts["people"]).get(part, 0))
+        known[f"{part}_two_visits"] = again
+    return run.profile.cohort.model_copy(update=known)
 
 
 def probe() -> float:

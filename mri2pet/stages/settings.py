@@ -78,7 +78,10 @@ class Arm:
 
 
 def arms(run: Run) -> list[Arm]:
-    """Return the ten settings and the variants that explain them."""
+    """Return the ten settings and the variants that explain them.
+
+    People of a store that the run has adopted are not made again with another rho.
+    """
     plan = run.profile.downstream
     main = plan.designs[0]
     found = [
@@ -99,7 +102,8 @@ def arms(run: Run) -> list[Arm]:
         found += [
             Arm(name, design, f"labelled={f:g}", fraction=f) for f in plan.fractions
         ]
+    rhos = run.profile.rhos if run.profile.store is None else ()
     for name in OVER_RHO:
         design = "corrected" if SETTINGS[name].synthetic else ""
-        found += [Arm(name, design, f"rho={r:g}", rho=r) for r in run.profile.rhos]
+        found += [Arm(name, design, f"rho={r:g}", rho=r) for r in rhos]
     return found

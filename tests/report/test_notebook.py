@@ -150,6 +150,3 @@ def test_banner_says_phantoms_and_profile(shown, tmp_path, illustrative):
     text = shown[0]["text/markdown"]
     assert "phantoms, not ADNI" in text
     assert ("illustrative" in text) == illustrative
-    profile.store = "real.zarr"
-    notebook.chapter_banner(SimpleNamespace(profile=profile, path=tmp_path, used={}))
-    assert "phantoms" not in shown[1]["text/markdown"]

@@ -7,7 +7,6 @@ import pytest
 from mri2pet.cohort.store import Store
 from mri2pet.evaluation.scoring import COLUMNS, KEY
 from mri2pet.report.ambiguity import find, judge
-from mri2pet.report.appendix_c_text import explain
 from mri2pet.report.claims import NOT_REPRODUCED
 from mri2pet.stages import appendix_c as stage
 from mri2pet.stages import interventions as made
@@ -161,36 +160,6 @@ def test_the_stage_is_not_computed_twice(tiny_run, tidy, monkeypatch):
     monkeypatch.setattr(tiny_run, "log", computed.append)
     pd.testing.assert_frame_equal(stage.appendix_c(tiny_run), tidy)
     assert computed == []
-
-
-@pytest.fixture
-def without_truth(store, monkeypatch):
-    """The same scans, as a study of real people would have them."""
-    stripped = Store(store.path)
-    stripped.truth = None
-    monkeypatch.setattr(stage, "cohort", lambda run: stripped)
-    return stripped
-
-
-def test_without_truth_the_observation_stands_and_the_rest_says_why(
-    tiny_run, tidy, without_truth
-):
-    found = stage.appendix_c(tiny_run)
-    assert without_truth.truth is None
-    assert set(found["variant"]) == {""}
-    assert found["rho"].isna().all()
-    assert not (found["row"] == "ideal").any()
-    line = find(found, *MAIN, "pearson_r:atrophy:detail")
-    assert np.isfinite(line["value"])
-    assert line["value"] != find(tidy, *MAIN, "pearson_r:atrophy:detail")["value"]
-    notes = tiny_run.results("appendix_c_notes")
-    notes = notes[notes["kind"] == "missing"]
-    assert set(notes["variant"]) == {"do(V), do(A)", "rho=0"}
-    assert set(notes["note"]) == {
-        "the store has no truth: real people cannot be made again"
-    }
-    said = explain(judge(found, notes), "sees-the-hidden")
-    assert "real people cannot be made again" in said
 
 
 def test_people_of_other_code_are_not_intervened_on(tiny_run, store, first):
