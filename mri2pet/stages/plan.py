@@ -63,7 +63,7 @@ def cohort(run: Run) -> None:
 def raw_scans(run: Run) -> None:
     """Chapter 2: raw phantoms, prepared."""
     preprocessing(run)
-    run.cohort()
+    run.phantoms()
 
 
 def style(run: Run) -> None:
