@@ -343,14 +343,7 @@ def load_profile(name: str | Path = "smoke", **overrides: Any) -> Profile:
         Unknown or wrong key, with the file and the value.
     """
     path = profile_path(name)
-    raw = _read_with_parents(path)
-    for key, value in overrides.items():
-        if value is not None:
-            _set_leaf(raw, key, value, path)
-    try:
-        return Profile(**raw)
-    except ValidationError as error:
-        raise ValueError(_one_line(error, path)) from None
+    return _built(_read_with_parents(path), path, overrides)
 
 
 def changed_profile(profile: Profile, **overrides: Any) -> Profile:
@@ -361,7 +354,11 @@ def changed_profile(profile: Profile, **overrides: Any) -> Profile:
     ValueError
         Unknown or wrong key.
     """
-    raw, path = profile.model_dump(mode="json"), Path(profile.name)
+    raw = profile.model_dump(mode="json")
+    return _built(raw, Path(profile.name), overrides)
+
+
+def _built(raw: dict[str, Any], path: Path, overrides: dict[str, Any]) -> Profile:
     for key, value in overrides.items():
         if value is not None:
             _set_leaf(raw, key, value, path)

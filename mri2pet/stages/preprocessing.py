@@ -154,7 +154,7 @@ def _example(folder: Path, line: pd.DataFrame, seed, config, grids) -> pd.DataFr
         "PET, left and right swapped": _verdict(pet_numbers(swapped, t1)),
     }
     errors = preparation_errors(raw, t1, pet)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)  # there may be one of a killed try
     for kind in _IMAGES:
         nib.save(getattr(raw, kind), folder / f"{kind}.nii.gz")
     np.savez_compressed(
