@@ -24,18 +24,20 @@ def looks_like_store(path: str | Path) -> bool:
     return not path.exists() and partial_path(path).exists()
 
 
+def counted(scans: pd.DataFrame) -> pd.DataFrame:
+    """Return the scans that the book uses: in train, val and test those with a PET."""
+    return scans[(scans["part"] == "unpaired") | scans["has_pet"].astype(bool)]
+
+
 def people_of(scans: pd.DataFrame) -> dict[str, int]:
     """Count the people of each part.
 
     Parameters
     ----------
     scans : DataFrame
-        With participant_id, part and has_pet; in train, val and test only scans with a
-        PET count.
+        With participant_id, part and has_pet.
     """
-    judged = scans["part"] == "unpaired"
-    use = scans[judged | scans["has_pet"].astype(bool)]
-    counts = use.groupby("part")["participant_id"].nunique()
+    counts = counted(scans).groupby("part")["participant_id"].nunique()
     return {part: int(counts.get(part, 0)) for part in PARTS}
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from mri2pet.cohort import adopting
 from mri2pet.config import PRETRAINING, CohortConfig
 from mri2pet.stages.adversarial import METHODS
 from mri2pet.stages.agreement import agreement
@@ -235,14 +236,10 @@ def people_of(run: Run) -> CohortConfig:
     if run.profile.store is None:
         return run.profile.cohort
     scans = run.cohort().scans
-    use = scans[(scans["part"] == "unpaired") | scans["has_pet"].astype(bool)]
-    counts = use.groupby("part").agg(
-        people=("participant_id", "nunique"), scans=("participant_id", "size")
-    )
-    known = {part: int(n) for part, n in counts["people"].items()}
+    known = adopting.people_of(scans)
+    visits = adopting.counted(scans)["part"].value_counts()
     for part in ("train", "test"):
-        again = int((counts["scans"] - counts["people"]).get(part, 0))
-        known[f"{part}_two_visits"] = again
+        known[f"{part}_two_visits"] = int(visits.get(part, 0)) - known[part]
     return run.profile.cohort.model_copy(update=known)
 
 
