@@ -63,7 +63,8 @@ def source_hashes(module: str) -> dict[str, str]:
 
     Docstrings and comments do not count: better prose does not retrain a network.
     Nor does the code of other stages, whose outputs count by content, nor the
-    machinery, whose values count as settings.
+    machinery, whose values count as settings. What stages share without being one
+    (`mri2pet.stages.settings`) counts.
 
     Parameters
     ----------
@@ -75,17 +76,25 @@ def source_hashes(module: str) -> dict[str, str]:
     while waiting:
         name = waiting.pop()
         path = module_file(name)
-        if name in found or path is None or (name != module and _counted(name)):
+        if name in found or path is None or (name != module and name in _MACHINERY):
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
+        if name != module and _is_stage(tree):
+            continue
         waiting += imports_of(tree, name, is_package=path.name == "__init__.py")
         found[name] = hashlib.sha256(_without_prose(tree).encode()).hexdigest()[:16]
     return dict(sorted(found.items()))
 
 
-def _counted(name: str) -> bool:
-    """Whether a module's effect on a stage is in the key by another way."""
-    return name.startswith("mri2pet.stages.") or name in _MACHINERY
+def _is_stage(tree: ast.Module) -> bool:
+    """Whether a module makes a stage of its own: it says ``module=__name__``."""
+    return any(
+        isinstance(node, ast.keyword)
+        and node.arg == "module"
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "__name__"
+        for node in ast.walk(tree)
+    )
 
 
 def module_file(name: str) -> Path | None:

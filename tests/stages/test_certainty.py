@@ -75,6 +75,10 @@ def test_the_code_that_makes_the_numbers_is_part_of_the_key():
     ):
         counted = source_hashes(f"mri2pet.stages.{stage}")
         assert {f"mri2pet.evaluation.{name}" for name in modules} <= set(counted)
+    for stage, shared in (("downstream", "settings"), ("learn", "learned")):
+        counted = source_hashes(f"mri2pet.stages.{stage}")
+        assert f"mri2pet.stages.{shared}" in counted
+        assert "mri2pet.stages.cohort" not in counted
 
 
 def test_a_pet_is_calibrated_on_validation_people_and_covariates_on_both():
