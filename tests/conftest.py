@@ -36,6 +36,7 @@ training:
   gan_steps: 3
   gan_source_steps: 2
   checkpoint_every: 2
+  snapshots: [4, 8, 16]
 sampling: {calls: 3, published_calls: 4, samples: 2, batch_size: 3, check_people: 1}
 evaluation: {bootstrap: 50, frechet_dims: 4}
 downstream: {epochs: 1, workers: 1}

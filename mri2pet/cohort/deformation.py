@@ -18,7 +18,8 @@ from mri2pet.cohort.registration import Volume
 from mri2pet.cohort.rigid import apply
 
 MESH = 6  # B-spline cells along each axis, about 30 mm wide
-FIRST_ITERATIONS, ITERATIONS, SAMPLING = 8, 30, 0.25
+FIRST_ITERATIONS, ITERATIONS = 8, 30
+SAMPLING = 0.25  # share of the template's voxels; less for a T1 coarser than these
 _FIELD_MM = 4.0
 _KNOTS_MM = 6.0  # the splines bend over 30 mm: between these knots they are straight
 _INVERSIONS, _NEAR_MM = 15, 0.01
@@ -122,8 +123,10 @@ def deform(
     fixed = registration.to_itk(template)
     splines = [sitk.BSplineTransformInitializer(fixed, [MESH] * 3, 3) for _ in starts]
 
+    share = SAMPLING * min(1.0, float(np.prod(template.sizes) / np.prod(t1.sizes)))
+
     def bend(number: int, iterations: int) -> float:
-        method = registration.comparison(template, around, "information", SAMPLING)
+        method = registration.comparison(template, around, "information", share)
         method.SetMovingInitialTransform(registration.itk_transform(starts[number]))
         method.SetInitialTransform(splines[number], inPlace=True)
         method.SetOptimizerAsLBFGSB(

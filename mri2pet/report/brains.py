@@ -39,6 +39,7 @@ __all__ = [
     "draw_slice",
     "draw_slices",
     "figure2",
+    "mark_sides",
     "nearest_levels",
     "slice_of",
 ]
@@ -133,13 +134,21 @@ def draw_slice(
     # what lies outside the box looks like its empty border
     ax.set_facecolor("white" if kind == "difference" else "black")
     if marks:
-        ink = "black" if kind == "difference" else "white"
-        sides = "PA" if plane == "sagittal" else "LR"
-        for side, x, align in zip(sides, (0.03, 0.97), ("left", "right"), strict=True):
-            ax.text(
-                x, 0.03, side, color=ink, ha=align, va="bottom", fontsize=7,
-                transform=ax.transAxes,
-            )  # fmt: skip
+        mark_sides(ax, plane, "black" if kind == "difference" else "white")
+
+
+def mark_sides(ax: Axes, plane: str = "axial", ink: str = "white") -> None:
+    """Write L and R (axial, coronal) or P and A (sagittal) into the lower corners.
+
+    For a slice that is drawn as `draw_slice` draws it: axes to the patient's right, to
+    the front and up.
+    """
+    sides = "PA" if plane == "sagittal" else "LR"
+    for side, x, align in zip(sides, (0.03, 0.97), ("left", "right"), strict=True):
+        ax.text(
+            x, 0.03, side, color=ink, ha=align, va="bottom", fontsize=7,
+            transform=ax.transAxes,
+        )  # fmt: skip
 
 
 def _grid_figure(

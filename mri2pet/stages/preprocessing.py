@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mri2pet.cohort.motion import Motion, correct_motion
+from mri2pet.cohort.alignment import align_pet
+from mri2pet.cohort.motion import correct_motion
 from mri2pet.cohort.phantom import plan
 from mri2pet.cohort.phantom.raw import RawScan, scan
 from mri2pet.cohort.preprocessing import (
@@ -86,7 +87,8 @@ class PreparedExample:
 
         ``found`` and ``true`` hold box_from_t1, t1_from_pet and first_from_frame,
         ``found`` also affine_box_from_t1;
-        ``verdicts`` those of the T1, the PET, and the PET with left and right swapped.
+        ``verdicts`` those of the T1, the PET, and the alignment of the PET with left
+        and right swapped.
         """
         return json.loads((self.folder / "about.json").read_text(encoding="utf-8"))
 
@@ -147,11 +149,16 @@ def _example(folder: Path, line: pd.DataFrame, seed, config, grids) -> pd.DataFr
     t1 = prepare_t1(volume, tuple(grids["mri"]), tuple(grids["pet"]))
     data = np.asarray(raw.pet.dataobj, dtype=np.float32)
     pet = prepare_pet(correct_motion(data, raw.pet.affine), t1, tuple(grids["pet"]))
-    swapped = prepare_pet(_swapped(pet.motion), t1, tuple(grids["pet"]))
+    swapped = align_pet(_swapped(pet.motion.mean), t1.brain)
     verdicts = {
         "T1": _verdict(t1_numbers(t1.brain, t1.box_from_t1)),
         "PET": _verdict(pet_numbers(pet, t1)),
-        "PET, left and right swapped": _verdict(pet_numbers(swapped, t1)),
+        "PET, left and right swapped": _verdict(
+            {
+                "pet_information": swapped.information,
+                "mirror_gain": swapped.mirror_gain,
+            }
+        ),
     }
     errors = preparation_errors(raw, t1, pet)
     folder.mkdir(parents=True, exist_ok=True)  # there may be one of a killed try
@@ -173,19 +180,9 @@ def _example(folder: Path, line: pd.DataFrame, seed, config, grids) -> pd.DataFr
     return _lines(folder.name, errors)
 
 
-def _swapped(motion: Motion) -> Motion:
-    """The same PET with left and right swapped in its header."""
-
-    def swap(volume: Volume) -> Volume:
-        return Volume(volume.data, _MIRROR @ volume.affine)
-
-    return Motion(
-        [swap(frame) for frame in motion.frames],
-        motion.weights,
-        [_MIRROR @ move @ _MIRROR for move in motion.mean_from_frame],
-        swap(motion.mean),
-        swap(motion.before),
-    )
+def _swapped(volume: Volume) -> Volume:
+    """The same image with left and right swapped in its header."""
+    return Volume(volume.data, _MIRROR @ volume.affine)
 
 
 def _verdict(numbers: dict[str, Any]) -> dict[str, Any]:

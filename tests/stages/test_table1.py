@@ -124,20 +124,17 @@ def test_a_row_that_cannot_be_made_is_named_and_the_others_stand(
     assert any("ddpm_pa corrected is missing" in line for line in said)
 
 
-def test_learning_curves_and_the_committed_study(tiny_run, tiny_profile, tmp_path):
-    with pytest.raises(ValueError, match=r"tiny: training\.snapshots is empty"):
-        tiny_run.learning_curves()
-    some = tiny_profile.with_name("curves.yaml")
-    some.write_text("extends: tiny\nname: curves\ntraining: {snapshots: [4, 8, 16]}\n")
-    run = Run.open(some, tmp_path / "curves", quiet=True)
-    run.log = lambda text: None
-    curves = run.learning_curves()
+def test_learning_curves_and_the_committed_study(
+    tiny_run, tiny_profile, tidy, tmp_path
+):
+    with pytest.raises(ValueError, match=r"smoke: training\.snapshots is empty"):
+        Run.open("smoke", tmp_path / "smoke", quiet=True).learning_curves()
+    curves = tiny_run.learning_curves()
     mine = curves[(curves["row"] == "vanilla") & (curves["design"] == "corrected")]
     mine = mine[mine["metric"] == "ssim"]
     assert mine["samples"].tolist() == [4, 8, 16]
-    last = run.sample("vanilla", "corrected").samples
-    table = run.evaluate()
-    whole = table[(table["row"] == "vanilla") & (table["design"] == "corrected")]
+    last = tiny_run.sample("vanilla", "corrected").samples
+    whole = tidy[(tidy["row"] == "vanilla") & (tidy["design"] == "corrected")]
     whole = whole[(whole["metric"] == "ssim") & (whole["region"] == "brain")]
     final = whole[(whole["comparison"] == "") & (whole["variant"] == "")]["value"]
     # The last point of a curve is the row itself.
@@ -147,7 +144,7 @@ def test_learning_curves_and_the_committed_study(tiny_run, tiny_profile, tmp_pat
     assert template["samples"].tolist() == [0, 0]
 
     # What is finished can be had without training the rest.
-    part = Run.open(some, tmp_path / "part", quiet=True)
+    part = Run.open(tiny_profile, tmp_path / "part", quiet=True)
     part.log = lambda text: None
     part.finetune("vanilla", "corrected")
     part.may_compute = AFTER_TRAINING
@@ -163,11 +160,11 @@ def test_learning_curves_and_the_committed_study(tiny_run, tiny_profile, tmp_pat
         part.finetune("gan", "corrected")
 
     assert load_study(tmp_path / "kept") is None
-    names = save_study(run, tmp_path / "kept")
+    names = save_study(tiny_run, tmp_path / "kept")
     assert "learning_curves" in names and "table1" in names
     study = load_study(tmp_path / "kept")
     assert len(study.tables["learning_curves"]) == len(curves)
-    assert "profile *curves*" in study.name()
+    assert "profile *tiny*" in study.name()
 
 
 def test_a_busy_run_is_not_a_missing_row(tiny_run, monkeypatch):
