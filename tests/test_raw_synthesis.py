@@ -97,5 +97,5 @@ def test_a_pet_given_as_a_t1_is_refused(network, tmp_path, capsys):
     status = synthesize(PET, "--out", tmp_path / "pet.nii.gz", "--checkpoint", network)
     said = capsys.readouterr().err
     assert status == 2
-    assert "is it a T1?" in said
+    assert "is it a T1 of a head?" in said
     assert list(tmp_path.iterdir()) == []
